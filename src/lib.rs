@@ -1,1 +1,5 @@
-//! x
+//! Liaison makes connections to SaaS applications a Kubernetes resource.
+
+pub mod api;
+pub mod oauth;
+pub mod ports;
