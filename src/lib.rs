@@ -1,5 +1,6 @@
 //! Liaison makes connections to SaaS applications a Kubernetes resource.
 
 pub mod api;
+pub mod domain;
 pub mod oauth;
 pub mod ports;
