@@ -1,10 +1,11 @@
-//! What the decisions need from the outside world, as the few traits that adapters implement.
+//! What the adapters need of each other and of the process, as the few traits that join them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
-use crate::oauth::message::{Request, Response, SendFailure};
+use crate::oauth::message::{Purpose, Request, Response, SendFailure};
 
 /// Sends a request to a provider, within limits of time, size and rate, and only where egress is allowed.
 #[async_trait]
@@ -12,4 +13,47 @@ pub trait ProviderClient: Send + Sync {
     /// Sends once, never follows a redirect, never retries. `deadline` is checked just before bytes are written:
     /// past it nothing is sent and the answer is [`SendFailure::DeadlinePassed`].
     async fn send(&self, request: Request, deadline: Option<Instant>) -> Result<Response, SendFailure>;
+}
+
+/// Tells the time.
+pub trait Clock: Send + Sync {
+    /// The time now.
+    fn now(&self) -> Timestamp;
+}
+
+/// Whether, and for how long, this replica is the one that acts.
+pub trait Leadership: Send + Sync {
+    /// Until when another replica cannot have taken over, by this process's monotonic clock. `None`: not leading.
+    fn leads_until(&self) -> Option<Instant>;
+    /// Since when this replica leads.
+    fn leads_since(&self) -> Option<Instant>;
+}
+
+/// Receives what is worth counting. Implementations must not block.
+pub trait Telemetry: Send + Sync {
+    /// One pass over one object has ended.
+    fn reconciled(&self, kind: &'static str, duration: Duration, failed: bool);
+    /// A pass has begun or ended; `running` is how many are under way now.
+    fn running(&self, kind: &'static str, running: i64);
+    /// A token was asked for. `result` is `Succeeded` or the reason why not.
+    fn token_requested(&self, result: &str, duration: Duration);
+    /// A request to a provider has ended.
+    fn provider_called(&self, purpose: Purpose, host: &str, class: CallClass, duration: Duration);
+}
+
+/// How a request to a provider ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallClass {
+    /// Status 2xx.
+    Success,
+    /// Status 3xx or 4xx.
+    ClientError,
+    /// Status 5xx.
+    ServerError,
+    /// Refused by our own guard; nothing was sent.
+    Refused,
+    /// No connection, or TLS failed.
+    Unreachable,
+    /// No complete answer in time.
+    TimedOut,
 }

@@ -266,8 +266,9 @@ pub struct VerificationStatus {
     #[schemars(length(max = 64))]
     pub credential: Option<String>,
 
-    /// No verification before this time, whatever asks for it.
-    pub not_before: Time,
+    /// Verifications are limited in number over time; each moves this time on, and too far ahead of now there is
+    /// none, whatever asks for it.
+    pub paid_until: Time,
 
     /// What happened, and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]

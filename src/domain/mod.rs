@@ -1,3 +1,8 @@
 //! The decisions: pure functions from what was observed, and the time, to what is to be done.
 
+pub mod conditions;
+pub mod connection;
+pub mod connector;
+pub mod decision;
+pub mod folder;
 pub mod reason;

@@ -1,0 +1,155 @@
+//! Connections: one pass is observe → decide → act.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Resource};
+
+use crate::api::Connection;
+use crate::domain::conditions::{self, ConditionType};
+use crate::domain::connection::{
+    ConnectorState, Effect, FolderState, Observed, Outcome, decide, learn,
+};
+use crate::domain::decision::{Decision, Event};
+use crate::domain::reason::Reason;
+
+use super::token_store::{self, Seen};
+use super::{Context, Error, Guarded, effects, record};
+
+const FIELD_MANAGER: &str = "liaison-connection";
+
+/// One pass over a Connection.
+pub async fn reconcile(connection: Arc<Guarded<Connection>>, context: Arc<Context>) -> Result<Action, Error> {
+    let connection = connection.0.as_ref().map_err(|fault| Error::Malformed(fault.error.clone()))?;
+    let (observed, seen) = observe(connection, &context).await?; // reads
+    let decision = decide(&observed, context.clock.now()); // pure
+    act(&context, observed, &seen, decision).await // writes
+}
+
+/// Gathers all that a decision depends on. Reads only.
+async fn observe(connection: &Connection, context: &Context) -> Result<(Observed, Seen), Error> {
+    let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
+    let spec = &connection.spec;
+    let secrets = &context.secrets;
+    let keyring = &context.keyring;
+    let seen = token_store::observe(context, connection).await?;
+    let observed = Observed {
+        connector: connector_state(context, &spec.connector_ref.name),
+        folder: folder_state(context, namespace),
+        credentials: secrets.state_of(namespace, spec.credentials.as_ref(), keyring).await?,
+        oauth_app: secrets.state_of(namespace, spec.oauth_app.as_ref(), keyring).await?,
+        token: seen.state.clone(),
+        settings: context.settings.clone(),
+        connection: connection.clone(),
+    };
+    Ok((observed, seen))
+}
+
+fn connector_state(context: &Context, name: &str) -> ConnectorState {
+    let stored = context.connectors.get(&ObjectRef::new(name));
+    match stored.as_deref().map(|object| &object.0) {
+        None => ConnectorState::NotFound,
+        Some(Err(fault)) => ConnectorState::Invalid(vec![fault.error.clone()]),
+        Some(Ok(connector)) => context.definitions.state_of(connector),
+    }
+}
+
+/// The folder of a namespace is the one whose status says that it owns it; one that only asks for it is not ready.
+fn folder_state(context: &Context, namespace: &str) -> FolderState {
+    let folders = context.folders.state();
+    let folders = folders.iter().filter_map(|object| object.0.as_ref().ok());
+    let mut candidates: Vec<_> = folders.filter(|folder| folder.namespace_name() == namespace).collect();
+    candidates.sort_by_key(|folder| folder.status.as_ref().and_then(|status| status.namespace.as_ref()).is_none());
+    let Some(folder) = candidates.first() else { return FolderState::NotFound };
+    let name = folder.metadata.name.clone().unwrap_or_default();
+    let conditions = folder.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = conditions::find(conditions, ConditionType::Ready);
+    let reason = ready.and_then(|ready| ready.reason.parse::<Reason>().ok());
+    if folder.metadata.deletion_timestamp.is_some() || reason == Some(Reason::NamespaceTerminating) {
+        return FolderState::Terminating;
+    }
+    match ready {
+        Some(ready) if ready.status == "True" => FolderState::Ready(name),
+        Some(ready) => FolderState::NotReady(name, ready.message.clone()),
+        None => FolderState::NotReady(name, "it has not been looked at yet".to_owned()),
+    }
+}
+
+/// Does what was decided: at most one effect, and one write of the status where it differs. An effect whose fact
+/// lies outside the status leaves the writing to the pass that comes after, so that people see one step, not three.
+async fn act(
+    context: &Context,
+    observed: Observed,
+    seen: &Seen,
+    decision: Decision<crate::api::ConnectionStatus, Effect>,
+) -> Result<Action, Error> {
+    let Some(effect) = decision.effect.clone() else {
+        record_decision(context, &observed, &decision).await?;
+        return Ok(again_at(context, decision.next));
+    };
+    let outcome = match effect {
+        Effect::Release => {
+            release(context, &observed).await?;
+            return Ok(Action::await_change());
+        }
+        Effect::HoldForRevocation => effects::hold(context, &observed).await?,
+        Effect::RequestToken(plan) => effects::request_token(context, &observed, seen, &plan).await?,
+        Effect::Probe => effects::probe(context, &observed).await?,
+    };
+    let kept_elsewhere = matches!(outcome, Outcome::Held | Outcome::TokenStored(_));
+    if outcome == Outcome::Superseded {
+        return Ok(Action::requeue(Duration::from_millis(200)));
+    }
+    let now = context.clock.now();
+    let before = observed.clone();
+    let after = decide(&learn(with_facts(observed, decision.status), outcome, now), now);
+    if !(kept_elsewhere && after.effect.is_some()) {
+        record_decision(context, &before, &after).await?;
+    }
+    if after.effect.is_some() {
+        return Ok(Action::requeue(Duration::ZERO));
+    }
+    Ok(again_at(context, after.next))
+}
+
+/// Facts that the decision itself established go into what the outcome is learnt with.
+fn with_facts(mut observed: Observed, facts: crate::api::ConnectionStatus) -> Observed {
+    let conditions = observed.status().conditions;
+    observed.connection.status = Some(crate::api::ConnectionStatus { conditions, ..facts });
+    observed
+}
+
+async fn record_decision(
+    context: &Context,
+    observed: &Observed,
+    decision: &Decision<crate::api::ConnectionStatus, Effect>,
+) -> Result<(), Error> {
+    let connection = &observed.connection;
+    let api: Api<Connection> = Api::namespaced(context.client.clone(), observed.namespace());
+    let old = connection.status.as_ref();
+    if record::status(&api, connection, old, &decision.status, FIELD_MANAGER).await? {
+        record::events(&context.recorder, &connection.object_ref(&()), &decision.events).await;
+    }
+    Ok(())
+}
+
+async fn release(context: &Context, observed: &Observed) -> Result<(), Error> {
+    if let Err(cause) = effects::revoke(context, observed).await {
+        tracing::warn!(
+            connection = observed.name(), namespace = observed.namespace(), cause, "cannot revoke the token"
+        );
+        let object = observed.connection.object_ref(&());
+        record::events(&context.recorder, &object, &[Event::warning(Reason::RevocationFailed)]).await;
+    }
+    effects::let_go(context, observed).await
+}
+
+fn again_at(context: &Context, next: Option<Timestamp>) -> Action {
+    let Some(next) = next else { return Action::await_change() };
+    let wait = Duration::try_from(next.duration_since(context.clock.now())).unwrap_or_default();
+    // Just after the moment, so that it has come whatever a clock's grain is.
+    Action::requeue(wait + Duration::from_millis(5))
+}

@@ -1,0 +1,90 @@
+//! The Kubernetes adapter. For each kind: observe (reads), act (writes), and what is watched.
+
+pub mod access;
+pub mod connection;
+pub mod connector;
+mod effects;
+pub mod folder;
+mod keyring;
+mod record;
+mod secrets;
+mod token_store;
+pub mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+use kube::Client;
+
+use crate::api::{Connection, Connector, Folder};
+use crate::domain::connection::Settings;
+use crate::envelope::Keyring;
+use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
+
+pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
+pub use secrets::Secrets;
+pub use token_store::KnownRecords;
+pub use watch::Guarded;
+
+/// Everything that passes over objects share.
+pub struct Context {
+    /// The API server.
+    pub client: Client,
+    /// Where provider requests go out.
+    pub provider: Arc<dyn ProviderClient>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Whether this replica acts.
+    pub leadership: Arc<dyn Leadership>,
+    /// What is worth counting.
+    pub telemetry: Arc<dyn Telemetry>,
+    /// Keys of token records.
+    pub keyring: Arc<Keyring>,
+    /// Publishes Events.
+    pub recorder: Recorder,
+    /// Settings that decisions depend on.
+    pub settings: Arc<Settings>,
+    /// How long a provider request may take; no token is asked for closer to the end of leadership.
+    pub provider_timeout: Duration,
+    /// The operator's own namespace.
+    pub operator_namespace: String,
+    /// Connectors, as last seen.
+    pub connectors: Store<Guarded<Connector>>,
+    /// Checked descriptions, made once per generation.
+    pub definitions: connector::Definitions,
+    /// Folders, as last seen.
+    pub folders: Store<Guarded<Folder>>,
+    /// Connections, as last seen.
+    pub connections: Store<Guarded<Connection>>,
+    /// Secrets, as metadata; bodies are read by name when needed.
+    pub secrets: Secrets,
+    /// Facts about token records that were opened before.
+    pub records: KnownRecords,
+}
+
+/// Why a pass could not be completed: the API server's fault or ours, never a user's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The API server refused or could not be reached.
+    #[error("{action}: {source}")]
+    Api {
+        /// What was tried.
+        action: &'static str,
+        /// What it said.
+        source: Box<kube::Error>,
+    },
+    /// The stored object does not fit its kind.
+    #[error("the stored object cannot be read: {0}")]
+    Malformed(String),
+    /// A token record could not be sealed.
+    #[error("seal the token record: {0}")]
+    Seal(#[from] crate::envelope::SealFault),
+}
+
+impl Error {
+    fn api(action: &'static str) -> impl FnOnce(kube::Error) -> Self {
+        move |source| Self::Api { action, source: Box::new(source) }
+    }
+}

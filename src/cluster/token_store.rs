@@ -1,0 +1,226 @@
+//! Token records: sealed, in a Secret beside their Connection, replaced only by who has seen the last one.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Resource, ResourceExt};
+
+use crate::api::Connection;
+use crate::api::names::{TOKEN_LABEL, TOKEN_RECORD_KEY, TOKEN_SECRET_TYPE, token_secret};
+use crate::domain::connection::{TokenFacts, TokenState};
+use crate::envelope::{OpenedRecord, RecordContext, TokenRecord};
+
+use super::{Context, Error};
+
+const FIELD_MANAGER: &str = "liaison-token";
+
+/// Facts about records, by the Secret's uid and resourceVersion, so that an unchanged one is not opened again.
+#[derive(Default)]
+pub struct KnownRecords(Mutex<HashMap<String, (String, TokenState)>>);
+
+impl KnownRecords {
+    fn get(&self, uid: &str, version: &str) -> Option<TokenState> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(uid).filter(|(known, _)| known == version).map(|(_, state)| state.clone())
+    }
+
+    fn insert(&self, uid: String, version: String, state: TokenState) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, (version, state));
+    }
+
+    /// Forgets a Secret that is gone.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+/// The record as it was seen: what a write has to find unchanged.
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    /// uid and resourceVersion of the Secret; `None` where there is none.
+    version: Option<(String, String)>,
+    /// What it says.
+    pub(super) state: TokenState,
+}
+
+/// What became of a write.
+#[derive(Debug)]
+pub(super) enum Write {
+    /// It is stored.
+    Done(TokenFacts),
+    /// Somebody else has changed the Secret since it was seen.
+    Superseded,
+    /// The API server refuses: why.
+    Refused(String),
+}
+
+fn record_context(connection: &Connection) -> RecordContext<'_> {
+    RecordContext {
+        namespace: connection.metadata.namespace.as_deref().unwrap_or_default(),
+        name: connection.metadata.name.as_deref().unwrap_or_default(),
+        uid: connection.metadata.uid.as_deref().unwrap_or_default(),
+    }
+}
+
+/// What the record says now. The watch is trusted for what it shows; a Connection that has had a token is looked up
+/// by name where the watch shows none, or an older one.
+pub(super) async fn observe(context: &Context, connection: &Connection) -> Result<Seen, Error> {
+    let name = token_secret(&connection.uid().unwrap_or_default());
+    let namespace = connection.namespace().unwrap_or_default();
+    let sequence = connection.status.as_ref().and_then(|status| status.token.as_ref()).map(|token| token.sequence);
+    let shown = context.secrets.tokens.get(&ObjectRef::new(&name).within(&namespace));
+    match (shown, sequence) {
+        (None, None) => Ok(Seen { version: None, state: TokenState::Missing }),
+        (Some(metadata), _) => {
+            let (uid, version) = (metadata.uid().unwrap_or_default(), metadata.resource_version().unwrap_or_default());
+            let known = context.records.get(&uid, &version);
+            let current = known.filter(|state| match state {
+                TokenState::Present(facts) => sequence.is_none_or(|sequence| facts.sequence >= sequence),
+                _ => true,
+            });
+            match current {
+                Some(state) => Ok(Seen { version: Some((uid, version)), state }),
+                None => read(context, connection).await,
+            }
+        }
+        (None, Some(_)) => read(context, connection).await,
+    }
+}
+
+/// Reads and opens the record.
+pub(super) async fn read(context: &Context, connection: &Connection) -> Result<Seen, Error> {
+    let Some((seen, _)) = open(context, connection).await? else {
+        return Ok(Seen { version: None, state: TokenState::Missing });
+    };
+    Ok(seen)
+}
+
+/// The record with its tokens, for one use.
+pub(super) async fn tokens(context: &Context, connection: &Connection) -> Result<Option<TokenRecord>, Error> {
+    Ok(open(context, connection).await?.and_then(|(_, record)| record))
+}
+
+async fn open(context: &Context, connection: &Connection) -> Result<Option<(Seen, Option<TokenRecord>)>, Error> {
+    let name = token_secret(&connection.uid().unwrap_or_default());
+    let api = context.secrets.api(&connection.namespace().unwrap_or_default());
+    let secret = api.get_opt(&name).await.map_err(Error::api("read the token Secret"))?;
+    let Some(secret) = secret else { return Ok(None) };
+    let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
+    let envelope = secret.data.as_ref().and_then(|data| data.get(TOKEN_RECORD_KEY));
+    let opened = match envelope {
+        None => Err(format!("secret \"{name}\" lacks the key {TOKEN_RECORD_KEY}")),
+        Some(envelope) => {
+            let opened = context.keyring.open(record_context(connection), &envelope.0);
+            opened.map_err(|fault| format!("secret \"{name}\": {fault}"))
+        }
+    };
+    let (state, record) = match opened {
+        Ok(opened) => (TokenState::Present(facts_of(&opened)), Some(opened.record)),
+        Err(cause) => (TokenState::Unreadable(cause), None),
+    };
+    context.records.insert(uid.clone(), version.clone(), state.clone());
+    Ok(Some((Seen { version: Some((uid, version)), state }, record)))
+}
+
+fn facts_of(opened: &OpenedRecord) -> TokenFacts {
+    let record = &opened.record;
+    TokenFacts {
+        sequence: i64::try_from(opened.sequence).unwrap_or(i64::MAX),
+        consent_id: opened.consent_id.clone(),
+        issued_at: record.issued_at,
+        expires_at: record.expires_at,
+        rotates: record.refresh_token.is_some(),
+        requested_scopes: record.requested_scopes.clone(),
+        granted_scopes: record.granted_scopes.clone(),
+        client_id: record.client_id.clone(),
+        targets: record.targets.clone(),
+    }
+}
+
+/// Asks the API server whether a record could be stored now, without storing one; what stands against it, if
+/// anything does.
+pub(super) async fn rehearse(context: &Context, connection: &Connection, seen: &Seen) -> Result<Option<Write>, Error> {
+    Ok(write_envelope(context, connection, seen, Vec::new(), true).await?.err())
+}
+
+/// Seals and stores a record under the next number, if the Secret is still the one that was seen.
+pub(super) async fn write(
+    context: &Context,
+    connection: &Connection,
+    seen: &Seen,
+    (sequence, consent_id): (i64, &str),
+    record: &TokenRecord,
+) -> Result<Write, Error> {
+    let number = u64::try_from(sequence).unwrap_or_default();
+    let envelope = context.keyring.seal(record_context(connection), number, consent_id, record)?;
+    let secret = match write_envelope(context, connection, seen, envelope, false).await? {
+        Ok(secret) => secret,
+        Err(refused) => return Ok(refused),
+    };
+    let facts = TokenFacts {
+        sequence,
+        consent_id: consent_id.to_owned(),
+        issued_at: record.issued_at,
+        expires_at: record.expires_at,
+        rotates: record.refresh_token.is_some(),
+        requested_scopes: record.requested_scopes.clone(),
+        granted_scopes: record.granted_scopes.clone(),
+        client_id: record.client_id.clone(),
+        targets: record.targets.clone(),
+    };
+    let version = secret.resource_version().unwrap_or_default();
+    context.records.insert(secret.uid().unwrap_or_default(), version, TokenState::Present(facts.clone()));
+    Ok(Write::Done(facts))
+}
+
+async fn write_envelope(
+    context: &Context,
+    connection: &Connection,
+    seen: &Seen,
+    envelope: Vec<u8>,
+    dry_run: bool,
+) -> Result<Result<Secret, Write>, Error> {
+    let api = context.secrets.api(&connection.namespace().unwrap_or_default());
+    let secret = secret_of(connection, seen, envelope);
+    let result = if seen.version.is_some() {
+        let parameters = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
+        api.patch(&secret.name_any(), &parameters, &Patch::Apply(&secret)).await
+    } else {
+        let parameters = PostParams { dry_run, field_manager: Some(FIELD_MANAGER.to_owned()) };
+        api.create(&parameters, &secret).await
+    };
+    match result {
+        Ok(secret) => Ok(Ok(secret)),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+            Ok(Err(Write::Superseded))
+        }
+        // Quota, admission, rights: what a person has to mend.
+        Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_invalid() => {
+            Ok(Err(Write::Refused(status.message.clone())))
+        }
+        Err(error) => Err(Error::api("write the token Secret")(error)),
+    }
+}
+
+fn secret_of(connection: &Connection, seen: &Seen, envelope: Vec<u8>) -> Secret {
+    let uid = connection.uid().unwrap_or_default();
+    let (secret_uid, resource_version) = seen.version.clone().unzip();
+    Secret {
+        metadata: ObjectMeta {
+            name: Some(token_secret(&uid)),
+            namespace: connection.namespace(),
+            uid: secret_uid,
+            resource_version,
+            labels: Some(BTreeMap::from([(TOKEN_LABEL.to_owned(), uid)])),
+            owner_references: connection.controller_owner_ref(&()).map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        },
+        type_: Some(TOKEN_SECRET_TYPE.to_owned()),
+        data: Some(BTreeMap::from([(TOKEN_RECORD_KEY.to_owned(), ByteString(envelope))])),
+        ..Secret::default()
+    }
+}

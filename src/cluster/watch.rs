@@ -1,0 +1,154 @@
+//! Watches: one stream per kind feeds both a store to read from and the passes that it causes. An object that does
+//! not fit its kind is kept as such and never stops the others.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::PartialObjectMeta;
+use kube::core::{DeserializeGuard, PartialObjectMetaExt as _};
+use kube::runtime::reflector::{Lookup, ObjectRef, Store, store};
+use kube::runtime::watcher::{self, Config};
+use kube::runtime::{WatchStreamExt, metadata_watcher, predicates, watcher as watch};
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
+use crate::api::{Connection, Folder};
+use crate::domain::connection::refers_to_secret;
+
+/// An object of a kind, or the reason why what is stored does not fit it.
+pub type Guarded<K> = DeserializeGuard<K>;
+
+/// A stream of objects that appeared, changed or went.
+pub trait Touched<K>: Stream<Item = Result<K, watcher::Error>> + Send + 'static {}
+impl<K, S: Stream<Item = Result<K, watcher::Error>> + Send + 'static> Touched<K> for S {}
+
+/// Objects per page of the first list; bounds memory while many are read.
+const PAGE_SIZE: u32 = 100;
+
+fn config() -> Config {
+    Config::default().page_size(PAGE_SIZE)
+}
+
+/// Watches a kind of ours.
+pub fn objects<K>(api: Api<Guarded<K>>) -> (Store<Guarded<K>>, impl Touched<Guarded<K>>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, writer) = store();
+    let stream = watch(api, config())
+        .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects();
+    (reader, stream)
+}
+
+/// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
+/// wrote ourselves.
+pub fn relevant<K>(stream: impl Touched<Guarded<K>>) -> impl Touched<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Send + 'static,
+{
+    use predicates::{annotations, finalizers, generation};
+    use kube::runtime::Predicate;
+    stream.predicate_filter(generation.combine(annotations).combine(finalizers), Default::default())
+}
+
+/// Watches Secrets with a label, as metadata only.
+pub fn secrets(
+    api: Api<Secret>,
+    selector: &str,
+) -> (Store<PartialObjectMeta<Secret>>, impl Touched<PartialObjectMeta<Secret>>) {
+    let (reader, writer) = store();
+    let stream = metadata_watcher(api, config().labels(selector))
+        .modify(|object| {
+            object.managed_fields_mut().clear();
+            object.annotations_mut().clear();
+        })
+        .default_backoff()
+        .reflect(writer)
+        .touched_objects();
+    (reader, stream)
+}
+
+/// Selects the Secrets whose owners allow their use.
+pub fn credentials_selector() -> String {
+    format!("{CREDENTIALS_LABEL}=true")
+}
+
+/// Selects the Secrets that hold token records.
+pub fn tokens_selector() -> String {
+    TOKEN_LABEL.to_owned()
+}
+
+/// Names of objects that a change of another object concerns.
+pub type Concerned<K> = Vec<ObjectRef<Guarded<K>>>;
+
+fn connections_where(
+    connections: &Store<Guarded<Connection>>,
+    concerned: impl Fn(&Connection) -> bool,
+) -> Concerned<Connection> {
+    connections
+        .state()
+        .iter()
+        .filter(|object| object.0.as_ref().is_ok_and(&concerned))
+        .map(|object| object.to_object_ref(()))
+        .collect()
+}
+
+/// Connections that use a Connector.
+pub fn connections_of_connector(connections: &Store<Guarded<Connection>>, connector: &str) -> Concerned<Connection> {
+    connections_where(connections, |connection| connection.spec.connector_ref.name == connector)
+}
+
+/// Connections in the namespace that a Folder asks for.
+pub fn connections_of_folder(
+    connections: &Store<Guarded<Connection>>,
+    folder: &Guarded<Folder>,
+) -> Concerned<Connection> {
+    let Ok(folder) = &folder.0 else { return Vec::new() };
+    let namespace = Some(folder.namespace_name());
+    connections_where(connections, |connection| connection.metadata.namespace.as_deref() == namespace)
+}
+
+/// Connections that read a Secret.
+pub fn connections_of_secret(
+    connections: &Store<Guarded<Connection>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Concerned<Connection> {
+    let (name, namespace) = (secret.name_any(), secret.namespace());
+    connections_where(connections, |connection| {
+        connection.metadata.namespace == namespace && refers_to_secret(connection, &name)
+    })
+}
+
+/// The Connection whose token record a Secret holds.
+pub fn connection_of_token(
+    connections: &Store<Guarded<Connection>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Concerned<Connection> {
+    let owner = secret.labels().get(TOKEN_LABEL);
+    let namespace = secret.namespace();
+    connections_where(connections, |connection| {
+        connection.metadata.namespace == namespace && connection.metadata.uid.as_ref() == owner
+    })
+}
+
+/// All folders; a folder's path and its claim to a namespace depend on the others.
+pub fn all_folders(folders: &Store<Guarded<Folder>>) -> Concerned<Folder> {
+    folders.state().iter().map(|object| object.to_object_ref(())).collect()
+}
+
+/// Folders that ask for a namespace.
+pub fn folders_of_namespace(folders: &Store<Guarded<Folder>>, namespace: &str) -> Concerned<Folder> {
+    folders
+        .state()
+        .iter()
+        .filter(|object| object.0.as_ref().is_ok_and(|folder| folder.namespace_name() == namespace))
+        .map(|object| object.to_object_ref(()))
+        .collect()
+}
+

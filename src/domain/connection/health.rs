@@ -1,0 +1,96 @@
+//! What the last verification said, and when the next one is due. A verification alters no token.
+
+use jiff::Timestamp;
+
+use crate::api::connection::{ConnectionStatus, VerificationResult, VerificationStatus};
+use crate::domain::conditions::{Verdict, whole_seconds};
+use crate::domain::reason::Reason;
+
+use super::observed::Observed;
+use super::prepare::Prepared;
+use super::{Assessment, Effect, schedule};
+
+/// An inconclusive verification is repeated after this, if verifications are not more frequent anyway.
+const AFTER_INCONCLUSIVE: std::time::Duration = std::time::Duration::from_mins(5);
+
+/// Whether the annotation asks for a verification that has not been made.
+pub(super) fn asked_for(observed: &Observed, facts: &ConnectionStatus) -> bool {
+    let wanted = observed.verify_at();
+    wanted.is_some() && wanted != facts.last_handled_verify_at.as_deref()
+}
+
+/// What the credential is called in the record of verifications: a digest, or the token's number.
+pub(super) fn credential_name(prepared: &Prepared<'_>, facts: &ConnectionStatus) -> String {
+    match &facts.token {
+        Some(token) => format!("token-{}", token.sequence),
+        None => prepared.credential.clone(),
+    }
+}
+
+/// The condition Healthy, and whether to verify now.
+pub(super) fn assess(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    authenticated: &Verdict,
+    facts: &mut ConnectionStatus,
+    now: Timestamp,
+) -> Assessment {
+    if !prepared.definition.declares_verification() {
+        note_that_nothing_is_declared(observed, facts, now);
+    }
+    let declares = prepared.definition.declares_verification() || prepared.definition.declares_account();
+    if !authenticated.holds() || !declares {
+        return Assessment::of(verdict(facts, now));
+    }
+    let due = due_at(observed, prepared, facts);
+    let allowed = facts
+        .last_verification
+        .as_ref()
+        .map_or(Timestamp::MIN, |last| schedule::verification_allowed_at(last.time.0, last.paid_until.0));
+    let due = due.max(allowed);
+    let assessment = Assessment::of(verdict(facts, now));
+    if due <= now { assessment.then(Effect::Probe) } else { assessment.again_at(Some(due)) }
+}
+
+fn due_at(observed: &Observed, prepared: &Prepared<'_>, facts: &ConnectionStatus) -> Timestamp {
+    let Some(last) = facts.last_verification.as_ref() else { return Timestamp::MIN };
+    let other = last.credential.as_deref() != Some(credential_name(prepared, facts).as_str());
+    let settled = last.result == VerificationResult::Succeeded || facts.token.is_none();
+    if asked_for(observed, facts) || (other && !settled) {
+        return Timestamp::MIN;
+    }
+    let interval = match last.result {
+        VerificationResult::Inconclusive => observed.settings.verify_interval.min(AFTER_INCONCLUSIVE),
+        _ => observed.settings.verify_interval,
+    };
+    schedule::verification_due_at(observed.uid(), last.time.0, interval)
+}
+
+/// A verification that somebody asked for, on a connector that declares none, is answered so.
+fn note_that_nothing_is_declared(observed: &Observed, facts: &mut ConnectionStatus, now: Timestamp) {
+    if !asked_for(observed, facts) {
+        return;
+    }
+    facts.last_handled_verify_at = observed.verify_at().map(str::to_owned);
+    facts.last_verification = Some(VerificationStatus {
+        time: whole_seconds(now),
+        result: VerificationResult::NotDeclared,
+        credential: None,
+        paid_until: whole_seconds(now),
+        message: Some("the connector declares no verification request".to_owned()),
+    });
+}
+
+/// The condition Healthy as it follows from the last verification.
+pub(super) fn verdict(facts: &ConnectionStatus, _now: Timestamp) -> Verdict {
+    let Some(last) = &facts.last_verification else {
+        return Verdict::unknown(Reason::NotVerified, "nothing has been verified yet");
+    };
+    let message = last.message.clone().unwrap_or_default();
+    match last.result {
+        VerificationResult::Succeeded => Verdict::yes(Reason::Verified, ""),
+        VerificationResult::Rejected => Verdict::no(Reason::CredentialsRejected, message),
+        VerificationResult::Inconclusive => Verdict::no(Reason::ProviderUnavailable, message),
+        VerificationResult::NotDeclared => Verdict::unknown(Reason::VerificationNotDeclared, message),
+    }
+}

@@ -1,0 +1,148 @@
+//! What the outcome of an effect teaches: facts for the status, from which the next decision follows.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::connection::{
+    FailureClass, FailureStatus, VerificationResult, VerificationStatus,
+};
+use crate::api::names::REVOKE_FINALIZER;
+use crate::domain::conditions::whole_seconds;
+use crate::domain::reason::Reason;
+
+use super::observed::{Observed, TokenFacts, TokenState};
+use super::prepare::Prepared;
+use super::{health, schedule};
+
+/// What an effect brought about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The finalizer is there.
+    Held,
+    /// A token was issued and is stored.
+    TokenStored(TokenFacts),
+    /// No token: why.
+    AttemptFailed(AttemptFailure),
+    /// The provider was asked about the credential.
+    Probed(ProbeOutcome),
+    /// Somebody else has changed the Connection or its record meanwhile; look again.
+    Superseded,
+}
+
+/// Why an attempt to authenticate failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptFailure {
+    /// In one word.
+    pub reason: Reason,
+    /// Whether waiting may help.
+    pub class: FailureClass,
+    /// How long the provider asks to wait.
+    pub retry_after: Option<Duration>,
+    /// For people.
+    pub message: String,
+}
+
+/// What the provider said about a credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProbeOutcome {
+    /// The verification, where the connector declares one.
+    pub verification: Option<VerificationOutcome>,
+    /// The account, where it could be learnt.
+    pub account: Option<String>,
+}
+
+/// What a verification said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VerificationOutcome {
+    /// The provider accepted the credential.
+    Succeeded,
+    /// The provider refused the credential: what it answered.
+    Rejected(String),
+    /// The provider said nothing about the credential.
+    Inconclusive(AttemptFailure),
+}
+
+/// The snapshot as it is after an effect, with the facts that the effect taught.
+pub fn learn(mut observed: Observed, outcome: Outcome, now: Timestamp) -> Observed {
+    match outcome {
+        Outcome::Held => {
+            let finalizers = observed.connection.metadata.finalizers.get_or_insert_default();
+            if !finalizers.iter().any(|finalizer| finalizer == REVOKE_FINALIZER) {
+                finalizers.push(REVOKE_FINALIZER.to_owned());
+            }
+        }
+        Outcome::TokenStored(token) => {
+            let client_id = token.client_id.clone();
+            observed.token = TokenState::Present(token);
+            let status = observed.connection.status.get_or_insert_default();
+            status.last_failure = None;
+            status.account.get_or_insert_with(|| client_id.clone());
+        }
+        Outcome::AttemptFailed(failure) => fail(&mut observed, failure, now),
+        Outcome::Probed(probe) => probed(&mut observed, probe, now),
+        Outcome::Superseded => {}
+    }
+    observed
+}
+
+fn fail(observed: &mut Observed, failure: AttemptFailure, now: Timestamp) {
+    let Ok(inputs) = super::prepare(observed).map(|prepared| prepared.inputs) else { return };
+    let uid = observed.uid().to_owned();
+    let status = observed.connection.status.get_or_insert_default();
+    let count = status.last_failure.as_ref().map_or(1, |last| last.count.saturating_add(1));
+    status.last_failure = Some(FailureStatus {
+        time: whole_seconds(now),
+        inputs,
+        class: failure.class,
+        count,
+        retry_at: whole_seconds(schedule::retry_at(&uid, now, count, failure.retry_after)),
+        reason: failure.reason.to_string(),
+        message: failure.message,
+    });
+}
+
+fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
+    let facts = observed.status();
+    let Ok((credential, verified)) = super::prepare(observed).map(|prepared: Prepared<'_>| {
+        (health::credential_name(&prepared, &facts), prepared.credential)
+    }) else {
+        return;
+    };
+    let is_static = facts.token.is_none();
+    let handled = observed.verify_at().map(str::to_owned);
+    let (result, message, failure) = match probe.verification {
+        None => (VerificationResult::NotDeclared, None, None),
+        Some(VerificationOutcome::Succeeded) => (VerificationResult::Succeeded, None, None),
+        Some(VerificationOutcome::Rejected(message)) => (VerificationResult::Rejected, Some(message), None),
+        Some(VerificationOutcome::Inconclusive(failure)) => {
+            (VerificationResult::Inconclusive, Some(failure.message.clone()), Some(failure))
+        }
+    };
+
+    let status = observed.connection.status.get_or_insert_default();
+    if handled.is_some() {
+        status.last_handled_verify_at = handled;
+    }
+    let paid_until = status.last_verification.as_ref().map(|last| last.paid_until.0);
+    status.last_verification = Some(VerificationStatus {
+        time: whole_seconds(now),
+        result,
+        credential: Some(credential),
+        paid_until: whole_seconds(schedule::verifications_paid_until(now, paid_until)),
+        message,
+    });
+    if let Some(account) = probe.account {
+        status.account = Some(account);
+    }
+    let unproven = is_static && status.accepted_credential.as_deref() != Some(&verified);
+    match (unproven, result, failure) {
+        (true, VerificationResult::Succeeded, _) => {
+            status.accepted_credential = Some(verified);
+            status.last_failure = None;
+        }
+        (true, VerificationResult::Rejected, _) => status.last_failure = None,
+        (true, _, Some(failure)) => fail(observed, failure, now),
+        _ => {}
+    }
+}

@@ -1,0 +1,266 @@
+//! The life of a Connection: what is observed, what is decided, and what an effect's outcome teaches.
+
+mod deletion;
+mod health;
+mod learn;
+mod observed;
+mod prepare;
+mod schedule;
+mod static_credential;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+
+use crate::api::connection::{ConnectionStatus, State};
+use crate::api::names::ACCOUNT_BEFORE_AUTHENTICATION;
+use crate::api::{AuthType, Connection};
+
+use super::conditions::{self, ConditionType, Status, Verdict};
+use super::decision::{self, Decision, Event};
+use super::reason::{Fixer, Reason};
+
+pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
+pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
+pub use prepare::{Blocked, Prepared, prepare};
+
+/// One thing to do outside for a Connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Add the finalizer, so that a token which is about to be issued will be revoked.
+    HoldForRevocation,
+    /// Ask the provider for a token and store it under this number.
+    RequestToken(TokenPlan),
+    /// Ask the provider whether the credential works and, where that is not known, whose it is.
+    Probe,
+    /// Revoke the token where that is possible, once, and let the Connection go.
+    Release,
+}
+
+/// How a token is to be asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenPlan {
+    /// The number of the token that is there now, 0 for none. Another number means that somebody was faster.
+    pub present_sequence: i64,
+    /// Whether to make sure first that the answer can be stored.
+    pub rehearse: bool,
+    /// Which request to authenticate anew this answers; empty for none.
+    pub consent_id: String,
+}
+
+/// What one part of the decision says.
+#[derive(Clone, Debug)]
+struct Assessment {
+    verdict: Verdict,
+    effect: Option<Effect>,
+    next: Option<Timestamp>,
+}
+
+impl Assessment {
+    fn of(verdict: Verdict) -> Self {
+        Self { verdict, effect: None, next: None }
+    }
+
+    fn then(self, effect: Effect) -> Self {
+        Self { effect: Some(effect), ..self }
+    }
+
+    fn again_at(self, next: Option<Timestamp>) -> Self {
+        Self { next, ..self }
+    }
+}
+
+/// Decides about a Connection: what its status should be, and what to do next.
+pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus, Effect> {
+    if observed.deleting() {
+        return deletion::decide(observed);
+    }
+    if observed.folder == FolderState::Terminating {
+        // Writing into a namespace that is being deleted only delays it.
+        return Decision { status: observed.status(), events: Vec::new(), effect: None, next: None };
+    }
+
+    let mut facts = observed.status();
+    facts.observed_generation = observed.connection.metadata.generation;
+    token::record_facts(observed, &mut facts);
+
+    let prepared = prepare(observed);
+    let authenticated = match &prepared {
+        Err(blocked) => Assessment::of(blocked_authentication(observed, blocked, now)),
+        Ok(prepared) => {
+            describe(observed, prepared, &mut facts);
+            authentication(observed, prepared, &mut facts, now)
+        }
+    };
+    let healthy = match &prepared {
+        Ok(prepared) => health::assess(observed, prepared, &authenticated.verdict, &mut facts, now),
+        Err(_) => Assessment::of(health::verdict(&facts, now)),
+    };
+    let scopes = scopes_verdict(observed, &authenticated.verdict);
+    let suspended = observed.connection.spec.suspend;
+    let ready = ready_verdict(suspended, prepared.as_ref().err(), &[
+        &authenticated.verdict,
+        &scopes,
+        &healthy.verdict,
+    ]);
+
+    let next = decision::sooner(authenticated.next, healthy.next);
+    let effect = authenticated.effect.or(healthy.effect).filter(|_| !suspended);
+    let status = with_conditions(observed, facts, authenticated.verdict, healthy.verdict, scopes, ready, now);
+    let events = events(&observed.status(), &status);
+    Decision { status, events, effect, next: if suspended { None } else { next } }
+}
+
+fn authentication(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &mut ConnectionStatus,
+    now: Timestamp,
+) -> Assessment {
+    match prepared.method.auth_type() {
+        auth_type if auth_type.is_static() => static_credential::assess(observed, prepared, facts, now),
+        AuthType::OAuth2ClientCredentials => token::assess(observed, prepared, facts, now),
+        AuthType::None => Assessment::of(Verdict::yes(Reason::NoCredentialsNeeded, "")),
+        auth_type if auth_type.needs_person() => Assessment::of(Verdict::no(
+            Reason::AwaitingAuthentication,
+            format!(
+                "somebody has to authenticate: run `kubectl liaison connect {} -n {}`",
+                observed.name(),
+                observed.namespace()
+            ),
+        )),
+        auth_type => Assessment::of(Verdict::no(
+            Reason::AuthTypeNotAvailable,
+            format!("this version of Liaison cannot authenticate with {auth_type} yet"),
+        )),
+    }
+}
+
+/// A Connection that lacks something keeps a token that is still valid; otherwise it is what it lacks.
+fn blocked_authentication(observed: &Observed, blocked: &Blocked, now: Timestamp) -> Verdict {
+    match &observed.token {
+        TokenState::Present(token) if token.valid_at(now) => token::issued(),
+        _ => Verdict::no(blocked.reason, &blocked.message),
+    }
+}
+
+/// What is known before authentication, and shown for people.
+fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut ConnectionStatus) {
+    let spec = &observed.connection.spec;
+    facts.auth_type = Some(prepared.method.auth_type());
+    facts.base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
+    let source = spec.oauth_app.as_ref().or(spec.credentials.as_ref());
+    facts.credential_source = source.map(|source| format!("Connection/{}", source.secret_ref.name));
+}
+
+fn scopes_verdict(observed: &Observed, authenticated: &Verdict) -> Verdict {
+    match &observed.token {
+        _ if !authenticated.holds() => Verdict::unknown(Reason::NotAuthenticated, ""),
+        TokenState::Present(token) => {
+            let missing: Vec<_> =
+                token.requested_scopes.iter().filter(|scope| !token.granted_scopes.contains(scope)).collect();
+            if missing.is_empty() {
+                return Verdict::yes(Reason::ScopesGranted, "");
+            }
+            let listed = missing.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+            Verdict::no(
+                Reason::ScopesMissing,
+                format!(
+                    "the provider did not grant: {listed}; allow them for the OAuth client, or remove them from \
+                     spec.scopes, then set the annotation liaison.dev/reauthenticate-at"
+                ),
+            )
+        }
+        _ => Verdict::yes(Reason::ScopesGranted, ""),
+    }
+}
+
+fn ready_verdict(suspended: bool, blocked: Option<&Blocked>, parts: &[&Verdict; 3]) -> Verdict {
+    if suspended {
+        return Verdict::no(Reason::Suspended, "spec.suspend is true; set it to false to resume");
+    }
+    if let Some(blocked) = blocked {
+        return Verdict::no(blocked.reason, &blocked.message);
+    }
+    let [authenticated, scopes, healthy] = parts;
+    for needed in [authenticated, scopes] {
+        if !needed.holds() {
+            return Verdict::no(needed.reason, &needed.message);
+        }
+    }
+    if healthy.status == Status::False && healthy.reason == Reason::CredentialsRejected {
+        return Verdict::no(healthy.reason, &healthy.message);
+    }
+    Verdict::yes(Reason::Ready, "")
+}
+
+fn with_conditions(
+    observed: &Observed,
+    mut facts: ConnectionStatus,
+    authenticated: Verdict,
+    healthy: Verdict,
+    scopes: Verdict,
+    ready: Verdict,
+    now: Timestamp,
+) -> ConnectionStatus {
+    facts.state = match (authenticated.holds(), facts.state) {
+        (true, _) => State::Connected,
+        (false, State::Inactive) => State::Inactive,
+        (false, _) => State::Disconnected,
+    };
+    if facts.state == State::Inactive {
+        facts.account = Some(ACCOUNT_BEFORE_AUTHENTICATION.to_owned());
+    } else if facts.account.as_deref() == Some(ACCOUNT_BEFORE_AUTHENTICATION) {
+        facts.account = None;
+    }
+    facts.display_name = observed.connection.spec.display_name.clone().or_else(|| facts.account.clone());
+
+    let progress = conditions::progress_of(&ready);
+    let verdicts = [
+        (ConditionType::Authenticated, authenticated),
+        (ConditionType::Healthy, healthy),
+        (ConditionType::PolicyAllowed, Verdict::yes(Reason::Allowed, "")),
+        (ConditionType::ScopesSatisfied, scopes),
+        (ConditionType::Ready, ready),
+    ];
+    let generation = observed.connection.metadata.generation;
+    let all = verdicts.into_iter().chain(progress);
+    facts.conditions = conditions::merge(&facts.conditions, all, generation, now);
+    facts
+}
+
+/// An Event where a person should know: on becoming authenticated, and on a new cause of not being ready.
+fn events(old: &ConnectionStatus, new: &ConnectionStatus) -> Vec<Event> {
+    let status_of = |status: &ConnectionStatus, condition_type| {
+        conditions::find(&status.conditions, condition_type)
+            .map(|condition| (condition.status.clone(), condition.reason.clone()))
+            .unwrap_or_default()
+    };
+    let mut events = Vec::new();
+    let is = |pair: &(String, String), status: Status| pair.0 == status.as_str();
+
+    let (before, after) =
+        (status_of(old, ConditionType::Authenticated), status_of(new, ConditionType::Authenticated));
+    if is(&after, Status::True) && !is(&before, Status::True) {
+        events.push(Event::normal(Reason::Authenticated));
+    }
+    let (before, after) = (status_of(old, ConditionType::Ready), status_of(new, ConditionType::Ready));
+    let reason = after.1.parse::<Reason>().ok();
+    if let Some(reason) = reason
+        && is(&after, Status::False)
+        && before.1 != after.1
+        && reason.fixer() != Fixer::Nobody
+    {
+        let awaited = matches!(reason, Reason::AwaitingAuthentication | Reason::Suspended);
+        events.push(if awaited { Event::normal(reason) } else { Event::warning(reason) });
+    }
+    events
+}
+
+/// Whether a Connection refers to a Secret of its namespace.
+pub fn refers_to_secret(connection: &Connection, secret: &str) -> bool {
+    let spec = &connection.spec;
+    [&spec.credentials, &spec.oauth_app].into_iter().flatten().any(|source| source.secret_ref.name == secret)
+}

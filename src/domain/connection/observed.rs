@@ -1,0 +1,187 @@
+//! What a decision about a Connection is made from. No field holds a secret.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION};
+use crate::api::{Connection, ConnectionStatus};
+use crate::catalogue::Definition;
+
+/// A snapshot of one Connection and all that it depends on.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The Connection, with the status that was last recorded.
+    pub connection: Connection,
+    /// Its Connector.
+    pub connector: ConnectorState,
+    /// The Folder that owns its namespace.
+    pub folder: FolderState,
+    /// The Secret of spec.credentials.
+    pub credentials: SecretState,
+    /// The Secret of spec.oauthApp.
+    pub oauth_app: SecretState,
+    /// Its token record.
+    pub token: TokenState,
+    /// The operator's settings.
+    pub settings: Arc<Settings>,
+}
+
+/// Settings that decisions depend on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Share of a token's lifetime after which it is refreshed, between 0 and 1.
+    pub refresh_fraction: f64,
+    /// Time between two verifications that nobody asked for.
+    pub verify_interval: Duration,
+    /// `host:port` exempt from the egress guard; only these may be spoken to without TLS.
+    pub egress_exceptions: BTreeSet<(String, u16)>,
+    /// Addresses that requests come from, for messages to people whose provider filters addresses.
+    pub egress_addresses: Vec<String>,
+}
+
+impl Settings {
+    /// Whether requests to this host may go without TLS.
+    pub fn http_allowed(&self, host: &str, port: u16) -> bool {
+        self.egress_exceptions.contains(&(host.to_owned(), port))
+    }
+}
+
+/// A Connector as a Connection sees it.
+#[derive(Clone, Debug)]
+pub enum ConnectorState {
+    /// There is none of that name.
+    NotFound,
+    /// Its description has faults: a line each.
+    Invalid(Vec<String>),
+    /// It can be used.
+    Valid {
+        /// The checked description.
+        definition: Arc<Definition>,
+        /// Identity of this very text: uid and generation.
+        identity: String,
+    },
+}
+
+/// The Folder that owns a namespace, as a Connection in it sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FolderState {
+    /// No folder owns the namespace.
+    NotFound,
+    /// The folder has not taken the namespace yet, or cannot: its name, and its condition's message.
+    NotReady(String, String),
+    /// The namespace or the folder is being deleted.
+    Terminating,
+    /// All is well: the folder's name.
+    Ready(String),
+}
+
+/// A referenced Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretState {
+    /// The Connection names none.
+    NotReferenced,
+    /// There is none of that name.
+    NotFound(String),
+    /// It does not carry the label by which its owner allows its use.
+    NotLabelled(String),
+    /// It can be read.
+    Found {
+        /// Its name.
+        name: String,
+        /// For each key, a keyed digest of its value; empty values are left out.
+        fingerprints: BTreeMap<String, String>,
+        /// The value of `clientId`, which is no secret.
+        client_id: Option<String>,
+    },
+}
+
+/// The token record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    /// There is none.
+    Missing,
+    /// It cannot be opened: why.
+    Unreadable(String),
+    /// What is in it, without the tokens.
+    Present(TokenFacts),
+}
+
+/// Facts about a token record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// Counts the tokens of this Connection.
+    pub sequence: i64,
+    /// Which consent or request to authenticate anew it came from; empty for the first one.
+    pub consent_id: String,
+    /// When it was issued.
+    pub issued_at: Timestamp,
+    /// When it stops being valid.
+    pub expires_at: Option<Timestamp>,
+    /// Whether a refresh replaces a refresh token, so that a lost answer loses the grant.
+    pub rotates: bool,
+    /// Scopes that were asked for.
+    pub requested_scopes: Vec<String>,
+    /// Scopes that were granted.
+    pub granted_scopes: Vec<String>,
+    /// The OAuth client it belongs to.
+    pub client_id: String,
+    /// Scheme, host and port of every kind of request that may carry it.
+    pub targets: Vec<String>,
+}
+
+impl TokenFacts {
+    /// Whether the access token is valid at that time.
+    pub fn valid_at(&self, now: Timestamp) -> bool {
+        self.expires_at.is_none_or(|expires_at| now < expires_at)
+    }
+}
+
+impl Observed {
+    /// The recorded status; that of a new object where there is none.
+    pub fn status(&self) -> ConnectionStatus {
+        self.connection.status.clone().unwrap_or_default()
+    }
+
+    /// The Connection's name.
+    pub fn name(&self) -> &str {
+        self.connection.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// The Connection's namespace.
+    pub fn namespace(&self) -> &str {
+        self.connection.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The Connection's uid.
+    pub fn uid(&self) -> &str {
+        self.connection.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// Whether the Connection is being deleted.
+    pub fn deleting(&self) -> bool {
+        self.connection.metadata.deletion_timestamp.is_some()
+    }
+
+    /// Whether the Connection waits for its token's revocation before it goes.
+    pub fn held_for_revocation(&self) -> bool {
+        self.connection.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == REVOKE_FINALIZER)
+    }
+
+    /// The value of the annotation that asks for a verification.
+    pub fn verify_at(&self) -> Option<&str> {
+        self.annotation(VERIFY_AT_ANNOTATION)
+    }
+
+    /// The value of the annotation that asks to authenticate anew.
+    pub fn reauthenticate_at(&self) -> Option<&str> {
+        self.annotation(REAUTHENTICATE_AT_ANNOTATION)
+    }
+
+    fn annotation(&self, key: &str) -> Option<&str> {
+        let annotations = self.connection.metadata.annotations.as_ref()?;
+        annotations.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+}

@@ -1,0 +1,305 @@
+//! What has to be right before anything can be authenticated, in the order in which a person would mend it.
+
+use aws_lc_rs::digest;
+
+use crate::api::AuthType;
+use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
+use crate::api::connector::ClientAuthentication;
+use crate::catalogue::{Definition, FaultKind, Method, ParameterFault, Values};
+use crate::domain::reason::Reason;
+
+use super::observed::{ConnectorState, FolderState, Observed, SecretState};
+
+/// A Connection whose references are all there.
+#[derive(Clone, Debug)]
+pub struct Prepared<'a> {
+    /// The checked description of its Connector.
+    pub definition: &'a Definition,
+    /// The way it authenticates.
+    pub method: &'a Method,
+    /// Values of the plain parameters.
+    pub values: Values,
+    /// Scopes to ask for.
+    pub scopes: Vec<String>,
+    /// Scheme, host and port of every kind of request that may carry the credential.
+    pub targets: Vec<String>,
+    /// Keyed digest of the credential that comes from Secrets.
+    pub credential: String,
+    /// The OAuth client's id, where there is a client.
+    pub client_id: Option<String>,
+    /// Digest of everything that an attempt to authenticate depends on.
+    pub inputs: String,
+}
+
+/// Why a Connection cannot be authenticated as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// In one word.
+    pub reason: Reason,
+    /// For people: what is missing, and the next step.
+    pub message: String,
+}
+
+impl Blocked {
+    fn because(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// Checks the references one after the other; the first that fails is the one to mend.
+pub fn prepare(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
+    folder(observed)?;
+    let (definition, identity) = connector(observed)?;
+    let method = method(observed, definition)?;
+    let values = parameters(observed, definition, method)?;
+    let credential = credential(observed, method)?;
+    let client_id = oauth_client(observed, definition, method)?;
+    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let targets = definition
+        .targets(method, &values, &http_allowed)
+        .map_err(|fault| Blocked::because(Reason::EgressDenied, fault.to_string()))?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let scopes = requested_scopes(observed, method);
+    let inputs = digest_of(&[
+        identity,
+        &method.auth_type().to_string(),
+        &format!("{:?}", observed.connection.spec.parameters),
+        &scopes.join(" "),
+        &credential,
+        observed.reauthenticate_at().unwrap_or_default(),
+    ]);
+    Ok(Prepared { definition, method, values, scopes, targets, credential, client_id, inputs })
+}
+
+fn folder(observed: &Observed) -> Result<(), Blocked> {
+    let namespace = observed.namespace();
+    match &observed.folder {
+        FolderState::Ready(_) => Ok(()),
+        FolderState::NotFound => Err(Blocked::because(
+            Reason::FolderNotFound,
+            format!(
+                "no Folder owns namespace \"{namespace}\"; create a Folder with spec.namespace: {namespace} and \
+                 spec.adopt: true, or move the Connection to a folder's namespace"
+            ),
+        )),
+        FolderState::NotReady(name, cause) => Err(Blocked::because(
+            Reason::FolderNotReady,
+            format!("folder \"{name}\" is not ready: {cause}"),
+        )),
+        FolderState::Terminating => Err(Blocked::because(
+            Reason::NamespaceTerminating,
+            format!("namespace \"{namespace}\" or its folder is being deleted"),
+        )),
+    }
+}
+
+fn connector(observed: &Observed) -> Result<(&Definition, &str), Blocked> {
+    let name = &observed.connection.spec.connector_ref.name;
+    match &observed.connector {
+        ConnectorState::Valid { definition, identity } => Ok((definition, identity)),
+        ConnectorState::NotFound => Err(Blocked::because(
+            Reason::ConnectorNotFound,
+            format!("connector {name} does not exist; `kubectl get connectors` lists the catalogue"),
+        )),
+        ConnectorState::Invalid(faults) => Err(Blocked::because(
+            Reason::ConnectorInvalid,
+            format!("connector {name} has faults that its administrator has to mend: {}", faults.join("; ")),
+        )),
+    }
+}
+
+fn method<'a>(observed: &Observed, definition: &'a Definition) -> Result<&'a Method, Blocked> {
+    let connector = &observed.connection.spec.connector_ref.name;
+    let offered = definition.auth_types();
+    let listed = || offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let chosen = match (observed.connection.spec.auth_type, offered.as_slice()) {
+        (Some(auth_type), _) => auth_type,
+        (None, [only]) => *only,
+        (None, _) => {
+            return Err(Blocked::because(
+                Reason::AuthTypeRequired,
+                format!(
+                    "connector \"{connector}\" supports several auth types; create the Connection again with \
+                     spec.authType set to one of {}",
+                    listed()
+                ),
+            ));
+        }
+    };
+    definition.method(chosen).filter(|_| offered.contains(&chosen)).ok_or_else(|| {
+        if chosen == AuthType::OAuth2BringYourOwnApp {
+            return Blocked::because(
+                Reason::AuthTypeNotSupported,
+                format!(
+                    "connector \"{connector}\" has no OAuth2 authorization code method, so it cannot take your own app"
+                ),
+            );
+        }
+        Blocked::because(
+            Reason::AuthTypeNotSupported,
+            format!(
+                "connector \"{connector}\" does not support authType \"{chosen}\"; supported: {}",
+                listed()
+            ),
+        )
+    })
+}
+
+fn parameters(observed: &Observed, definition: &Definition, method: &Method) -> Result<Values, Blocked> {
+    let spec = &observed.connection.spec;
+    let resolved = definition.resolve(method, &spec.parameters);
+    let (missing, wrong): (Vec<_>, Vec<_>) = match &resolved {
+        Ok(_) => (Vec::new(), Vec::new()),
+        Err(faults) => faults.iter().partition(|fault| fault.kind == FaultKind::Missing),
+    };
+    if !wrong.is_empty() {
+        let listed = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return Err(Blocked::because(Reason::ParametersInvalid, listed));
+    }
+    let mut needed: Vec<String> = missing.iter().map(|fault| fault.parameter.clone()).collect();
+    if observed.credentials == SecretState::NotReferenced {
+        needed.extend(user_secrets(method));
+    }
+    if !needed.is_empty() {
+        return Err(Blocked::because(
+            Reason::ParametersMissing,
+            format!(
+                "connector \"{}\" with authType \"{}\" needs parameters: {}{}",
+                spec.connector_ref.name,
+                method.auth_type(),
+                needed.join(", "),
+                where_to_put(method, &missing),
+            ),
+        ));
+    }
+    resolved.map_err(|_| Blocked::because(Reason::ParametersInvalid, "parameters are not accepted"))
+}
+
+fn where_to_put(method: &Method, missing: &[&ParameterFault]) -> String {
+    let secrets = user_secrets(method);
+    match (missing.is_empty(), secrets.is_empty()) {
+        (true, true) => String::new(),
+        (false, true) => "; set them in spec.parameters".to_owned(),
+        (plain_done, false) => format!(
+            "; {}put {} into a Secret with the label {CREDENTIALS_LABEL}: \"true\" and name it in \
+             spec.credentials.secretRef",
+            if plain_done { "" } else { "set the others in spec.parameters, and " },
+            secrets.join(", "),
+        ),
+    }
+}
+
+/// Names of the required secret parameters, which are keys of the credentials' Secret.
+fn user_secrets(method: &Method) -> Vec<String> {
+    method.required_secrets().map(str::to_owned).collect()
+}
+
+fn credential(observed: &Observed, method: &Method) -> Result<String, Blocked> {
+    let required = user_secrets(method);
+    let mut parts = Vec::new();
+    if !required.is_empty() || observed.credentials != SecretState::NotReferenced {
+        let field = "spec.credentials.secretRef";
+        let found = usable(&observed.credentials, field, observed, Reason::CredentialsMissing)?;
+        require_keys(found, &required, observed, Reason::CredentialsMissing, "")?;
+        parts.extend(method.secret_names().filter_map(|name| found.1.get(name).map(String::as_str)));
+    }
+    if let SecretState::Found { fingerprints, .. } = &observed.oauth_app {
+        parts.extend(fingerprints.values().map(String::as_str));
+    }
+    Ok(digest_of(&parts))
+}
+
+fn oauth_client(
+    observed: &Observed,
+    definition: &Definition,
+    method: &Method,
+) -> Result<Option<String>, Blocked> {
+    if !method.auth_type().has_oauth_client() {
+        return Ok(None);
+    }
+    let hint = definition
+        .documentation_url()
+        .map(|url| format!("; how to register an OAuth app: {url}"))
+        .unwrap_or_default();
+    let field = "spec.oauthApp.secretRef";
+    let missing = |blocked: Blocked| Blocked { message: blocked.message + &hint, ..blocked };
+    let found =
+        usable(&observed.oauth_app, field, observed, Reason::ClientCredentialsMissing).map_err(missing)?;
+    let public = method
+        .oauth2()
+        .is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None);
+    let keys: &[&str] = if public { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
+    let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
+    require_keys(found, &keys, observed, Reason::ClientCredentialsMissing, &hint)?;
+    match &observed.oauth_app {
+        SecretState::Found { client_id, .. } => Ok(client_id.clone()),
+        _ => Ok(None),
+    }
+}
+
+type FoundSecret<'a> = (&'a str, &'a std::collections::BTreeMap<String, String>);
+
+fn usable<'a>(
+    secret: &'a SecretState,
+    field: &str,
+    observed: &Observed,
+    reason: Reason,
+) -> Result<FoundSecret<'a>, Blocked> {
+    let namespace = observed.namespace();
+    let message = match secret {
+        SecretState::Found { name, fingerprints, .. } => return Ok((name, fingerprints)),
+        SecretState::NotReferenced => format!(
+            "{field} is not set; name a Secret of namespace \"{namespace}\" with the label {CREDENTIALS_LABEL}: \"true\""
+        ),
+        SecretState::NotFound(name) => format!(
+            "{field}: secret \"{name}\" does not exist in namespace \"{namespace}\"; create it with the label \
+             {CREDENTIALS_LABEL}: \"true\""
+        ),
+        SecretState::NotLabelled(name) => format!(
+            "{field}: secret \"{name}\" does not allow its use by connections; run `kubectl label secret {name} -n \
+             {namespace} {CREDENTIALS_LABEL}=true`"
+        ),
+    };
+    Err(Blocked::because(reason, message))
+}
+
+fn require_keys(
+    (name, fingerprints): FoundSecret<'_>,
+    required: &[String],
+    observed: &Observed,
+    reason: Reason,
+    hint: &str,
+) -> Result<(), Blocked> {
+    let missing: Vec<_> = required.iter().filter(|key| !fingerprints.contains_key(*key)).cloned().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Blocked::because(
+        reason,
+        format!(
+            "secret \"{name}\" in namespace \"{}\" lacks a value under the key {}; add it{hint}",
+            observed.namespace(),
+            missing.join(", "),
+        ),
+    ))
+}
+
+fn requested_scopes(observed: &Observed, method: &Method) -> Vec<String> {
+    let spec = &observed.connection.spec.scopes;
+    if !spec.is_empty() {
+        return spec.clone();
+    }
+    method.oauth2().map(|oauth2| oauth2.scopes.default.clone()).unwrap_or_default()
+}
+
+/// An unkeyed digest of texts that hold no secret (secrets enter as keyed digests), as 32 hex characters.
+fn digest_of(parts: &[&str]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    context.finish().as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}

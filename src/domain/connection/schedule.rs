@@ -1,0 +1,126 @@
+//! When to try, refresh and verify again. Spread by a hash of the uid, never by chance.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// A failing Connection tries again after this, then twice as long each time, …
+pub(super) const FIRST_RETRY: Duration = Duration::from_secs(5);
+
+/// … up to this: 144 tries a day, below the 300 requests a day that a failing Connection may make.
+const LONGEST_RETRY: Duration = Duration::from_mins(10);
+
+/// Two verifications of one Connection are at least this far apart, whatever asks for them.
+const VERIFICATION_GAP: Duration = Duration::from_secs(10);
+
+/// Over a day, verifications of one Connection are at least this far apart on average: 288 a day.
+const VERIFICATION_PACE: Duration = Duration::from_mins(5);
+
+/// Verifications that may come at once before the pace is held.
+const VERIFICATION_BURST: u32 = 12;
+
+/// A number from 0 to 1 that is always the same for one Connection and one purpose.
+fn share(uid: &str, purpose: &str) -> f64 {
+    // The hasher's keys are fixed; across releases of the standard library it may change, which moves a refresh
+    // by a few percent of its lifetime and nothing else.
+    let mut hasher = DefaultHasher::new();
+    (uid, purpose).hash(&mut hasher);
+    f64::from(u32::try_from(hasher.finish() >> 32).unwrap_or_default()) / f64::from(u32::MAX)
+}
+
+/// The time plus a duration, or the last time there is.
+pub fn later(time: Timestamp, duration: Duration) -> Timestamp {
+    time.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+/// When a token is to be refreshed: at a fraction of its lifetime, up to a tenth of the lifetime earlier.
+/// `None` where it does not expire.
+pub fn refresh_at(
+    uid: &str,
+    issued_at: Timestamp,
+    expires_at: Option<Timestamp>,
+    fraction: f64,
+) -> Option<Timestamp> {
+    let lifetime = expires_at?.duration_since(issued_at).as_secs_f64().max(0.0);
+    let fraction = (fraction * (1.0 - 0.1 * share(uid, "refresh"))).clamp(0.0, 1.0);
+    Some(later(issued_at, Duration::from_secs_f64(lifetime * fraction)))
+}
+
+/// When to try again after `count` failures in a row. What the provider asks for is honoured up to an hour.
+pub fn retry_at(uid: &str, now: Timestamp, count: i64, retry_after: Option<Duration>) -> Timestamp {
+    let doublings = u32::try_from(count.clamp(1, 16) - 1).unwrap_or_default();
+    let pause = (FIRST_RETRY * 2_u32.pow(doublings)).min(LONGEST_RETRY);
+    let pause = pause.mul_f64(1.0 + 0.1 * share(uid, "retry"));
+    later(now, pause.max(retry_after.unwrap_or_default().min(Duration::from_hours(1))))
+}
+
+/// Until when verifications are paid for after one more is made now: a leaky bucket that holds
+/// [`VERIFICATION_BURST`] and leaks one every [`VERIFICATION_PACE`].
+pub fn verifications_paid_until(now: Timestamp, before: Option<Timestamp>) -> Timestamp {
+    later(before.unwrap_or(now).max(now), VERIFICATION_PACE)
+}
+
+/// When the next verification may be made at the earliest, given the last one and until when they are paid for.
+pub fn verification_allowed_at(last: Timestamp, paid_until: Timestamp) -> Timestamp {
+    let credit = VERIFICATION_PACE * (VERIFICATION_BURST - 1);
+    let paced = paid_until.checked_sub(credit).unwrap_or(Timestamp::MIN);
+    paced.max(later(last, VERIFICATION_GAP))
+}
+
+/// When a Connection is next verified without being asked to, a tenth earlier or later.
+pub fn verification_due_at(uid: &str, last: Timestamp, interval: Duration) -> Timestamp {
+    later(last, interval.mul_f64(0.9 + 0.2 * share(uid, "verify")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn a_refresh_is_due_at_a_fraction_of_the_lifetime_whatever_its_length() {
+        for lifetime in [4, 300, 3600, 86_400] {
+            for uid in ["a", "b", "c"] {
+                let due = refresh_at(uid, at(1000), Some(at(1000 + lifetime)), 0.8).unwrap();
+                let share = due.duration_since(at(1000)).as_secs_f64() / lifetime as f64;
+                assert!((0.72..=0.8).contains(&share), "{share} of {lifetime}");
+            }
+        }
+        assert_eq!(refresh_at("a", at(0), None, 0.8), None);
+    }
+
+    #[test]
+    fn a_connection_that_always_fails_tries_at_most_300_times_a_day() {
+        for uid in ["a", "b", "c", "d"] {
+            let (mut now, mut count) = (at(0), 0);
+            while now < at(86_400) {
+                count += 1;
+                now = retry_at(uid, now, count, None);
+            }
+            assert!(count <= 300, "{count}");
+        }
+    }
+
+    #[test]
+    fn what_the_provider_asks_for_is_honoured_up_to_an_hour() {
+        assert_eq!(retry_at("a", at(0), 1, Some(Duration::from_mins(20))), at(1200));
+        assert_eq!(retry_at("a", at(0), 1, Some(Duration::from_hours(20))), at(3600));
+    }
+
+    #[test]
+    fn verifications_are_ten_seconds_apart_and_at_most_300_a_day() {
+        let (mut now, mut paid_until, mut count) = (at(0), None, 0);
+        while now < at(86_400) {
+            count += 1;
+            let paid = verifications_paid_until(now, paid_until);
+            let next = verification_allowed_at(now, paid);
+            assert!(next.duration_since(now).as_secs() >= 10);
+            (now, paid_until) = (next, Some(paid));
+        }
+        assert!((250..=300).contains(&count), "{count}");
+    }
+}
