@@ -18,8 +18,10 @@ pub struct Certificates {
     pub authority: PathBuf,
     pub server_certificate: PathBuf,
     pub server_key: PathBuf,
-    /// Signs and checks service account tokens.
+    /// Signs service account tokens.
     pub service_account_key: PathBuf,
+    /// Checks them.
+    pub service_account_public_key: PathBuf,
     pub authority_pem: String,
 }
 
@@ -39,6 +41,7 @@ impl Certificates {
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let server_pem = server.signed_by(&server_key, &issuer)?.pem();
 
+        let service_account_key = KeyPair::generate()?;
         let write = |name: &str, text: &str| -> Result<PathBuf> {
             let path = directory.join(name);
             fs::write(&path, text)?;
@@ -48,7 +51,8 @@ impl Certificates {
             authority: write("authority.crt", &authority_pem)?,
             server_certificate: write("server.crt", &server_pem)?,
             server_key: write("server.key", &server_key.serialize_pem())?,
-            service_account_key: write("service-account.key", &KeyPair::generate()?.serialize_pem())?,
+            service_account_key: write("service-account.key", &service_account_key.serialize_pem())?,
+            service_account_public_key: write("service-account.pub", &service_account_key.public_key_pem())?,
             authority_pem,
         })
     }

@@ -36,8 +36,8 @@ pub struct OwnServers {
 impl OwnServers {
     pub async fn start(directory: &Path, options: &Options) -> Result<Self> {
         let certificates = Certificates::write(directory)?;
-        let administrator = write_token(directory, "administrator")?;
-        let controllers = write_token(directory, "controllers")?;
+        let administrator = random_token()?;
+        let controllers = random_token()?;
         let users = format!(
             "{administrator},administrator,administrator,\"system:masters\"\n\
              {controllers},system:kube-controller-manager,controllers,\"system:masters\"\n"
@@ -103,14 +103,18 @@ fn api_server_command(
     let port = url.rsplit(':').next().context("port of the API server")?;
     let mut command = Command::new(binaries::find("kube-apiserver")?);
     command
-        .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none"])
+        .args([
+            "--bind-address=127.0.0.1",
+            "--external-hostname=localhost",
+            "--endpoint-reconciler-type=none",
+        ])
         .args(["--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/16"])
         .args(["--service-account-issuer=https://kubernetes.default.svc", "--audit-log-mode=blocking"])
         .arg(format!("--secure-port={port}"))
         .arg(format!("--etcd-servers={etcd_url}"))
         .arg(format!("--tls-cert-file={}", certificates.server_certificate.display()))
         .arg(format!("--tls-private-key-file={}", certificates.server_key.display()))
-        .arg(format!("--service-account-key-file={}", certificates.service_account_key.display()))
+        .arg(format!("--service-account-key-file={}", certificates.service_account_public_key.display()))
         .arg(format!("--service-account-signing-key-file={}", certificates.service_account_key.display()))
         .arg(format!("--token-auth-file={}", directory.join("users.csv").display()))
         .arg(format!("--audit-policy-file={}", policy.display()))
@@ -136,13 +140,10 @@ fn controller_manager_command(
     Ok(command)
 }
 
-/// A random token, kept in the run directory for whoever wants to look around.
-fn write_token(directory: &Path, name: &str) -> Result<String> {
+fn random_token() -> Result<String> {
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("no randomness"))?;
-    let token = bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-    fs::write(directory.join(format!("{name}.token")), &token)?;
-    Ok(token)
+    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }
 
 fn write_kubeconfig(
