@@ -97,8 +97,17 @@ impl Guarded {
 
     /// Sends a signal by its name, for example `STOP` and `CONT` for a freeze.
     pub fn signal(&mut self, signal: &str) -> Result<()> {
+        self.order(signal)
+    }
+
+    /// Keeps this server up until the other one is gone, also when we get killed.
+    pub fn outlive(&mut self, other: &Self) -> Result<()> {
+        self.order(&format!("AFTER {}", other.process_id))
+    }
+
+    fn order(&mut self, order: &str) -> Result<()> {
         let orders = self.orders.as_mut().with_context(|| format!("{} was stopped", self.name))?;
-        writeln!(orders, "{signal}").with_context(|| format!("send {signal} to {}", self.name))
+        writeln!(orders, "{order}").with_context(|| format!("send {order} to {}", self.name))
     }
 
     /// SIGKILL: the server gets no chance to finish anything. Returns when it is gone.

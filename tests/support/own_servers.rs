@@ -23,7 +23,7 @@ const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,ser
      root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
      validatingadmissionpolicy-status-controller,job-controller,ttl-after-finished-controller";
 
-/// Fields are dropped in this order: a kube-apiserver without etcd hangs on.
+/// Fields are dropped, and so stopped, in this order.
 pub struct OwnServers {
     pub controller_manager: Guarded,
     pub api_server: Guarded,
@@ -45,13 +45,15 @@ impl OwnServers {
         fs::write(directory.join("users.csv"), users)?;
 
         let etcd_directory = directory.join("etcd");
-        let (etcd, etcd_url) = start_etcd(directory, &etcd_directory).await?;
+        let (mut etcd, etcd_url) = start_etcd(directory, &etcd_directory).await?;
 
         let url = format!("https://127.0.0.1:{}", free_port()?);
         let kubeconfig = write_kubeconfig(directory, "kubeconfig", &url, &certificates, &administrator)?;
         let audit_log = directory.join("audit.log");
         let command = api_server_command(directory, &url, &etcd_url, &certificates, &audit_log, options)?;
         let mut api_server = Guarded::spawn("kube-apiserver", &command, directory)?;
+        // Without etcd, kube-apiserver would hang on until it is killed.
+        etcd.outlive(&api_server)?;
         let client = super::control_plane::client_of(&kubeconfig, |_| {}).await?;
         let ready = async || {
             let request = http::Request::get("/readyz").body(Vec::new());
