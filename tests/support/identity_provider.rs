@@ -2,6 +2,7 @@
 //! service user, and nothing of ours in it.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 
@@ -34,7 +35,13 @@ pub struct Zitadel {
 impl Zitadel {
     /// Starts it on `port`, or a free one; `redirect_uris` are those of the web client.
     pub async fn start(directory: &Path, port: Option<u16>, redirect_uris: &[&str]) -> Result<Self> {
-        let port = port.map_or_else(free_port, Ok)?;
+        let port = match port {
+            // Its own complaint about a taken port does not say so.
+            Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+                .and_then(|listener| Ok(listener.local_addr()?.port()))
+                .with_context(|| format!("port {port} of the identity provider"))?,
+            None => free_port()?,
+        };
         let users = directory.join("zitadel-users.json");
         fs::write(&users, USERS)?;
         let mut command = Command::new(binaries::find("zitadel")?);
