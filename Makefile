@@ -8,7 +8,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/debug
 # Test binaries that exist, in the order of what they cost.
-SUITES := $(foreach suite,it cluster e2e,$(if $(wildcard tests/$(suite)/main.rs),$(suite)))
+SUITES := $(strip $(foreach suite,it cluster e2e,$(if $(wildcard tests/$(suite)/main.rs),$(suite))))
 SKIPPED := $(if $(LIAISON_TEST_KUBECONFIG),own_control_plane)
 say = printf '\n==> %s\n'
 
@@ -36,16 +36,15 @@ test: tools-for-test ## All set-up, then all tests
 	@tests/controlplane/build --with-helm >/dev/null
 	@tests/support/oidc-provider/install >/dev/null
 	@$(say) 'building the tests'
-	@$(CARGO) build --bins
-	@$(CARGO) test --no-run
-	@$(if $(SKIPPED),echo 'existing cluster: tests in modules named $(SKIPPED) are skipped, they need files of the servers')
+	@$(CARGO) test --no-run --lib $(addprefix --test ,$(SUITES))
+	@[ -z '$(SKIPPED)' ] || $(say) 'existing cluster: tests in modules named $(SKIPPED) are skipped, they need files of the servers'
 	@$(say) 'tests: the library'
-	@$(CARGO) test --lib
+	@$(CARGO) test --quiet --lib
 	@for suite in $(SUITES); do \
 	    $(say) "tests: $$suite"; \
-	    $(CARGO) test --test "$$suite" -- $(addprefix --skip ,$(SKIPPED)); \
+	    $(CARGO) test --quiet --test "$$suite" -- $(addprefix --skip ,$(SKIPPED)); \
 	done
-	@$(say) 'all tests passed: library $(SUITES)$(if $(SKIPPED), (without $(SKIPPED)))'
+	@$(say) 'all tests passed: library $(SUITES)$(if $(SKIPPED), without $(SKIPPED))'
 
 .PHONY: generate
 generate: ## Write the files that are made from the code (crds/, charts, reference)
@@ -58,7 +57,7 @@ lint: ## Formatting and clippy, warnings are errors
 
 # Says what is missing and who needs it, before anything takes time.
 need = command -v $(1) >/dev/null || { echo 'missing: $(1), needed $(2)' >&2; missing=1; };
-need_node = major=$$(node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'); \
+need_node = major=$$(node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/') || true; \
     [ "$${major:-0}" -ge 20 ] || { echo 'missing: node 20 or later with npm, needed by the tests for their OpenID provider' >&2; missing=1; };
 need_base = $(call need,$(CARGO),by everything: it builds Liaison) \
     $(call need,go,to build Kubernetes and the identity provider) \
@@ -66,8 +65,8 @@ need_base = $(call need,$(CARGO),by everything: it builds Liaison) \
 
 .PHONY: tools-for-demo
 tools-for-demo:
-	@missing=; $(need_base) [ -z "$$missing" ]
+	@missing=; $(need_base) [ -z "$$missing" ] || exit 1
 
 .PHONY: tools-for-test
 tools-for-test:
-	@missing=; $(need_base) $(need_node) $(call need,npm,by the tests for their OpenID provider) [ -z "$$missing" ]
+	@missing=; $(need_base) $(need_node) $(call need,npm,by the tests for their OpenID provider) [ -z "$$missing" ] || exit 1
