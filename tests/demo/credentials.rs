@@ -17,7 +17,7 @@ enum Value {
     AccessToken,
 }
 
-/// Secret, key, value. One Secret, several keys: several rows in a row.
+/// Secrets and their keys.
 const CREDENTIALS: [(&str, &[(&str, Value)]); 3] = [
     (
         "example-client",

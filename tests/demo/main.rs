@@ -68,7 +68,11 @@ async fn demo(attended: bool) -> Result<()> {
     for folder in ["crds", "examples"] {
         ensure!(support::repository().join(folder).is_dir(), "the folder `{folder}` is missing");
     }
-    say("starting etcd, kube-apiserver and kube-controller-manager, with our CRDs");
+    say(if ControlPlane::will_be_own() {
+        "starting etcd, kube-apiserver and kube-controller-manager, with our CRDs"
+    } else {
+        "adding our CRDs to the existing cluster"
+    });
     let directory = RunDirectory::take_fixed("demo")?;
     let control_plane = ControlPlane::start(directory, &Options::with_crds()).await?;
 

@@ -74,6 +74,11 @@ impl ControlPlane {
         shared.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
     }
 
+    /// Whether the next one will be processes of ours, or the cluster of the environment.
+    pub fn will_be_own() -> bool {
+        environment(EXISTING_CLUSTER).is_none()
+    }
+
     /// Whether the processes are ours. On an existing cluster there is no audit log and
     /// no etcd to look into.
     pub fn is_own(&self) -> bool {
