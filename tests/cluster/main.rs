@@ -1,0 +1,8 @@
+//! Tests against a real kube-apiserver, etcd and kube-controller-manager.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod harness_control_plane;
+mod harness_guard;
+mod harness_providers;

@@ -1,0 +1,30 @@
+//! Addresses of the demo, and the operator's flags.
+
+use anyhow::Result;
+
+use crate::support::free_port;
+use crate::support::identity_provider::Zitadel;
+
+/// The port that the manifests in examples/ name.
+pub(crate) const IDENTITY_PROVIDER_PORT: u16 = 9998;
+
+const PUBLIC_URL: &str = "http://localhost:8400";
+
+/// Where a person's browser returns after the consent.
+pub(crate) const REDIRECT_URI: &str = "http://localhost:8400/callback/zitadel";
+
+pub(crate) struct OperatorSettings {
+    pub arguments: Vec<String>,
+    pub ready_url: String,
+}
+
+/// Outbound requests to loopback are denied unless a setting says otherwise.
+pub(crate) fn operator(zitadel: &Zitadel) -> Result<OperatorSettings> {
+    let internal = format!("127.0.0.1:{}", free_port()?);
+    let arguments = vec![
+        format!("--public-url={PUBLIC_URL}"),
+        format!("--internal-address={internal}"),
+        format!("--egress-exception={}", zitadel.authority()),
+    ];
+    Ok(OperatorSettings { arguments, ready_url: format!("http://{internal}/readyz") })
+}
