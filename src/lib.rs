@@ -2,5 +2,6 @@
 
 pub mod api;
 pub mod domain;
+pub mod envelope;
 pub mod oauth;
 pub mod ports;
