@@ -5,3 +5,4 @@ pub mod domain;
 pub mod envelope;
 pub mod oauth;
 pub mod ports;
+pub mod provider;

@@ -1,10 +1,10 @@
 //! What the decisions need from the outside world, as the few traits that adapters implement.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
-use crate::oauth::message::{Request, Response, SendFailure};
+use crate::oauth::message::{Purpose, Request, Response, SendFailure};
 
 /// Sends a request to a provider, within limits of time, size and rate, and only where egress is allowed.
 #[async_trait]
@@ -12,4 +12,28 @@ pub trait ProviderClient: Send + Sync {
     /// Sends once, never follows a redirect, never retries. `deadline` is checked just before bytes are written:
     /// past it nothing is sent and the answer is [`SendFailure::DeadlinePassed`].
     async fn send(&self, request: Request, deadline: Option<Instant>) -> Result<Response, SendFailure>;
+}
+
+/// How a request to a provider ended, as coarsely as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CallClass {
+    /// An answer with a status of 2xx.
+    Success,
+    /// An answer with a status of 3xx or 4xx; redirects are never followed.
+    ClientError,
+    /// An answer with any other status, or one that is larger than allowed.
+    ServerError,
+    /// Our own side refused and nothing was sent: the egress guard, the limits per host, or the deadline.
+    Refused,
+    /// No connection, no trust in it, or it broke before the answer was complete.
+    Unreachable,
+    /// No complete answer in time.
+    TimedOut,
+}
+
+/// Is told of every request to a provider, once it has ended; for metrics.
+pub trait CallObserver: Send + Sync {
+    /// `host` is `host:port`; for [`CallClass::Refused`] it may be any text that a user wrote. `duration` counts
+    /// from when the request was handed to the connection, without waiting for our own limits.
+    fn observed(&self, purpose: Purpose, host: &str, class: CallClass, duration: Duration);
 }
