@@ -2,5 +2,7 @@
 
 pub mod api;
 pub mod domain;
+pub mod envelope;
 pub mod oauth;
 pub mod ports;
+pub mod provider;

@@ -37,23 +37,28 @@ pub trait Telemetry: Send + Sync {
     fn running(&self, kind: &'static str, running: i64);
     /// A token was asked for. `result` is `Succeeded` or the reason why not.
     fn token_requested(&self, result: &str, duration: Duration);
-    /// A request to a provider has ended.
-    fn provider_called(&self, purpose: Purpose, host: &str, class: CallClass, duration: Duration);
 }
 
-/// How a request to a provider ended.
+/// How a request to a provider ended, as coarsely as it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallClass {
-    /// Status 2xx.
+    /// An answer with a status of 2xx.
     Success,
-    /// Status 3xx or 4xx.
+    /// An answer with a status of 3xx or 4xx; redirects are never followed.
     ClientError,
-    /// Status 5xx.
+    /// An answer with any other status, or one that is larger than allowed.
     ServerError,
-    /// Refused by our own guard; nothing was sent.
+    /// Our own side refused and nothing was sent: the egress guard, the limits per host, or the deadline.
     Refused,
-    /// No connection, or TLS failed.
+    /// No connection, no trust in it, or it broke before the answer was complete.
     Unreachable,
     /// No complete answer in time.
     TimedOut,
+}
+
+/// Is told of every request to a provider, once it has ended; for metrics.
+pub trait CallObserver: Send + Sync {
+    /// `host` is `host:port`; for [`CallClass::Refused`] it may be any text that a user wrote. `duration` counts
+    /// from when the request was handed to the connection, without waiting for our own limits.
+    fn observed(&self, purpose: Purpose, host: &str, class: CallClass, duration: Duration);
 }
