@@ -4,16 +4,16 @@
 //! ever leaving its place.
 
 pub mod address;
-//mod check;
-//pub mod definition;
+mod check;
+pub mod definition;
 pub mod fault;
-//pub mod method;
+pub mod method;
 pub mod parameters;
 pub mod pointer;
 pub mod success;
 pub mod template;
 
-//pub use check::check;
-//pub use definition::Definition;
-//pub use fault::Fault;
-//pub use method::Method;
+pub use check::check;
+pub use definition::Definition;
+pub use fault::Fault;
+pub use method::Method;

@@ -16,6 +16,7 @@ pub struct Declared {
     name: String,
     required: bool,
     secret: bool,
+    constrained: bool,
     pattern: Option<Pattern>,
     default: Option<String>,
     allowed_values: Vec<String>,
@@ -75,8 +76,9 @@ impl fmt::Display for ParameterFault {
 }
 
 impl Declared {
-    /// Compiles a declaration. The errors are problems of the linter, one for each mistake.
-    pub(super) fn compile(parameter: &Parameter) -> Result<Self, Vec<String>> {
+    /// Compiles a declaration, and says what is wrong with it. A faulty one still has its name, so that one
+    /// mistake is reported once.
+    pub(super) fn compile(parameter: &Parameter) -> (Self, Vec<String>) {
         let mut problems = Vec::new();
         if !super::template::is_name(&parameter.name) {
             problems.push(format!("\"{}\" is not a parameter's name", parameter.name));
@@ -89,6 +91,7 @@ impl Declared {
             name: parameter.name.clone(),
             required: parameter.required,
             secret: parameter.secret,
+            constrained: parameter.pattern.is_some() || !parameter.allowed_values.is_empty(),
             pattern,
             default: parameter.default.clone(),
             allowed_values: parameter.allowed_values.clone(),
@@ -103,7 +106,7 @@ impl Declared {
         if declared.secret && !declared.allowed_values.is_empty() {
             problems.push("a secret has no enum".to_owned());
         }
-        if problems.is_empty() { Ok(declared) } else { Err(problems) }
+        (declared, problems)
     }
 
     /// A secret that comes with the auth type, without being declared.
@@ -112,6 +115,7 @@ impl Declared {
             name: name.to_owned(),
             required: true,
             secret: true,
+            constrained: false,
             pattern: None,
             default: None,
             allowed_values: Vec::new(),
@@ -140,7 +144,7 @@ impl Declared {
 
     /// Whether only chosen values are accepted.
     pub fn is_constrained(&self) -> bool {
-        self.pattern.is_some() || !self.allowed_values.is_empty()
+        self.constrained
     }
 
     /// Whether it accepts a value; the error says what it expects, not what it got.
@@ -246,7 +250,7 @@ mod tests {
             parameter("project"),
         ]
         .iter()
-        .map(|parameter| Declared::compile(parameter).unwrap())
+        .map(|parameter| Declared::compile(parameter).0)
         .collect()
     }
 
@@ -297,23 +301,20 @@ mod tests {
     #[case::huge("((a{1000}){1000}){1000}", "its pattern is too large")]
     fn patterns_that_do_not_compile_are_refused(#[case] pattern: &str, #[case] problem: &str) {
         let parameter = Parameter { pattern: Some(pattern.into()), ..parameter("a") };
-        assert_eq!(Declared::compile(&parameter).unwrap_err(), [problem]);
+        assert_eq!(Declared::compile(&parameter).1, [problem]);
     }
 
     #[test]
     fn defaults_have_to_fit_and_secrets_have_none() {
         let unfit = Parameter { default: Some("B".into()), pattern: Some("b".into()), ..parameter("a") };
-        assert_eq!(Declared::compile(&unfit).unwrap_err(), ["its default must match the pattern b"]);
+        assert_eq!(Declared::compile(&unfit).1, ["its default must match the pattern b"]);
         let secret = Parameter {
             secret: true,
             default: Some("b".into()),
             allowed_values: vec!["b".into()],
             ..parameter("a")
         };
-        assert_eq!(
-            Declared::compile(&secret).unwrap_err(),
-            ["a secret has no default", "a secret has no enum"]
-        );
+        assert_eq!(Declared::compile(&secret).1, ["a secret has no default", "a secret has no enum"]);
     }
 
     proptest! {
