@@ -1,6 +1,7 @@
 //! Liaison makes connections to SaaS applications a Kubernetes resource.
 
 pub mod api;
+pub mod catalogue;
 pub mod domain;
 pub mod envelope;
 pub mod oauth;

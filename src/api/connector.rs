@@ -8,9 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::AuthType;
-use super::schema::{
-    PARAMETER_NAME, optional_json_pointer, parameter_map, scope_list,
-};
+use super::schema::{PARAMETER_NAME, optional_json_pointer, parameter_map, scope_list};
 
 /// A Connector describes one application that connections can be made to. It holds no credentials and no code:
 /// parameters, authentication methods and the few requests that Liaison may send are all declared here.
@@ -29,7 +27,11 @@ use super::schema::{
     printcolumn(name = "Display Name", type_ = "string", json_path = ".spec.displayName"),
     printcolumn(name = "Stability", type_ = "string", json_path = ".spec.stability"),
     printcolumn(name = "Auth Types", type_ = "string", json_path = ".spec.authMethods[*].type"),
-    printcolumn(name = "Valid", type_ = "string", json_path = r#".status.conditions[?(@.type=="Valid")].status"#),
+    printcolumn(
+        name = "Valid",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Valid")].status"#
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     selectable = ".spec.stability"
 )]
@@ -511,4 +513,3 @@ pub struct ConnectorStatus {
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }
-

@@ -1,0 +1,334 @@
+//! Success rules: CEL expressions that say whether an answer means success.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::{Context, Env, ExecutionError, Program};
+use serde_json::Value as Json;
+
+/// Bytes that a rule may have.
+const SOURCE_LIMIT: usize = 2 * 1024;
+/// Bytes of a body that a rule may look at.
+const BODY_LIMIT: usize = 64 * 1024;
+/// Elements that any list or object of a body may have.
+const ELEMENT_LIMIT: usize = 1000;
+
+/// The variable that rules look at.
+const ANSWER_VARIABLE: &str = "response";
+
+static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+
+/// Says whether an answer means success. The default: any status from 200 to 299 does.
+#[derive(Clone, Default)]
+pub struct SuccessRule {
+    program: Option<Arc<Program>>,
+}
+
+/// What a rule looks at.
+#[derive(Clone, Copy)]
+pub struct Answer<'a> {
+    /// Status code.
+    pub status: u16,
+    /// Headers by lower-case name.
+    pub headers: &'a BTreeMap<String, String>,
+    /// The body as received.
+    pub body: &'a [u8],
+}
+
+/// Why a rule is refused, or says nothing about an answer. The texts hold no part of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RuleFault {
+    /// More source than allowed.
+    #[error("is longer than {SOURCE_LIMIT} bytes")]
+    TooLong,
+    /// No CEL expression.
+    #[error("is not a CEL expression: {0}")]
+    Syntax(String),
+    /// One comprehension inside another: the work would grow with the square of the answer.
+    #[error("must not nest all, exists, exists_one, map or filter")]
+    Nested,
+    /// A name that rules do not have.
+    #[error("undeclared variable \"{0}\"; declared: {ANSWER_VARIABLE}")]
+    Undeclared(String),
+    /// The body is too large to look at.
+    #[error("the answer's body is larger than {BODY_LIMIT} bytes")]
+    BodyTooLarge,
+    /// A list or object in the body is too large to look at.
+    #[error("a list in the answer has more than {ELEMENT_LIMIT} elements")]
+    ListTooLong,
+    /// The expression failed.
+    #[error("the rule cannot be evaluated on the answer: {0}")]
+    Evaluation(&'static str),
+    /// The expression gave something else than true or false.
+    #[error("the rule must give true or false")]
+    NotBoolean,
+}
+
+impl fmt::Debug for SuccessRule {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let source = self.program.as_ref().map(|program| program.source_info().source.as_str());
+        formatter.debug_tuple("SuccessRule").field(&source).finish()
+    }
+}
+
+impl SuccessRule {
+    /// Compiles a rule and refuses what could cost too much.
+    pub fn compile(source: &str) -> Result<Self, RuleFault> {
+        if source.len() > SOURCE_LIMIT {
+            return Err(RuleFault::TooLong);
+        }
+        let program = ENVIRONMENT.compile(source).map_err(|errors| {
+            RuleFault::Syntax(errors.errors.first().map(|error| error.msg.clone()).unwrap_or_default())
+        })?;
+        walk(program.expression(), &mut vec![ANSWER_VARIABLE.to_owned()], false)?;
+        Ok(Self { program: Some(Arc::new(program)) })
+    }
+
+    /// Whether the answer means success. Work is bounded by the limits on rule and body, not by time; callers
+    /// that need a deadline run it in a worker of its own.
+    pub fn evaluate(&self, answer: &Answer<'_>) -> Result<bool, RuleFault> {
+        let Some(program) = &self.program else {
+            return Ok((200..300).contains(&answer.status));
+        };
+        if answer.body.len() > BODY_LIMIT {
+            return Err(RuleFault::BodyTooLarge);
+        }
+        let body = body_value(answer.body)?;
+        let headers: HashMap<String, cel::Value> = answer
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), cel::Value::from(value.as_str())))
+            .collect();
+        let response: HashMap<String, cel::Value> = HashMap::from([
+            ("status".to_owned(), cel::Value::Int(i64::from(answer.status))),
+            ("headers".to_owned(), cel::Value::from(headers)),
+            ("body".to_owned(), body),
+        ]);
+        let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
+        context.add_variable_from_value(ANSWER_VARIABLE, response);
+        match program.execute(&context) {
+            Ok(cel::Value::Bool(success)) => Ok(success),
+            Ok(_) => Err(RuleFault::NotBoolean),
+            Err(error) => Err(RuleFault::Evaluation(explain(&error))),
+        }
+    }
+}
+
+/// A fixed text for an error, whose own text would quote the answer.
+fn explain(error: &ExecutionError) -> &'static str {
+    match error {
+        ExecutionError::NoSuchKey(_) => "a field is missing",
+        ExecutionError::NoSuchOverload(_)
+        | ExecutionError::UnexpectedType { .. }
+        | ExecutionError::ValuesNotComparable(..)
+        | ExecutionError::UnsupportedBinaryOperator(..) => "a value has another type than expected",
+        ExecutionError::IndexOutOfBounds(_) => "a list is too short",
+        ExecutionError::UndeclaredReference(_) => "it names an unknown variable or function",
+        _ => "an operation failed",
+    }
+}
+
+/// The body as CEL sees it: parsed JSON, else text.
+fn body_value(body: &[u8]) -> Result<cel::Value, RuleFault> {
+    match serde_json::from_slice::<Json>(body) {
+        Ok(json) => to_cel(json),
+        Err(_) => Ok(cel::Value::from(String::from_utf8_lossy(body).as_ref())),
+    }
+}
+
+/// Converts JSON, integers to `int` wherever they fit, because rules compare with literals like `0`.
+fn to_cel(json: Json) -> Result<cel::Value, RuleFault> {
+    Ok(match json {
+        Json::Null => cel::Value::Null,
+        Json::Bool(value) => cel::Value::Bool(value),
+        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+            (Some(signed), _) => cel::Value::Int(signed),
+            (None, Some(unsigned)) => cel::Value::UInt(unsigned),
+            (None, None) => cel::Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => cel::Value::from(text),
+        Json::Array(elements) if elements.len() > ELEMENT_LIMIT => return Err(RuleFault::ListTooLong),
+        Json::Array(elements) => {
+            let values: Result<Vec<cel::Value>, RuleFault> = elements.into_iter().map(to_cel).collect();
+            cel::Value::from(values?)
+        }
+        Json::Object(fields) if fields.len() > ELEMENT_LIMIT => return Err(RuleFault::ListTooLong),
+        Json::Object(fields) => {
+            let values: Result<HashMap<String, cel::Value>, RuleFault> =
+                fields.into_iter().map(|(name, value)| Ok((name, to_cel(value)?))).collect();
+            cel::Value::from(values?)
+        }
+    })
+}
+
+/// Refuses nested comprehensions and names that nothing declares. A comprehension over the result of another
+/// one is fine: their costs add up instead of multiplying.
+fn walk(expression: &IdedExpr, names: &mut Vec<String>, inside: bool) -> Result<(), RuleFault> {
+    match &expression.expr {
+        Expr::Unspecified | Expr::Literal(_) => Ok(()),
+        Expr::Ident(name) if names.contains(name) || is_type_name(name) => Ok(()),
+        Expr::Ident(name) => Err(RuleFault::Undeclared(name.clone())),
+        Expr::Call(call) => call
+            .target
+            .iter()
+            .map(AsRef::as_ref)
+            .chain(&call.args)
+            .try_for_each(|part| walk(part, names, inside)),
+        Expr::List(list) => list.elements.iter().try_for_each(|part| walk(part, names, inside)),
+        Expr::Select(select) => walk(&select.operand, names, inside),
+        Expr::Map(map) => map.entries.iter().try_for_each(|entry| walk_entry(&entry.expr, names, inside)),
+        Expr::Struct(fields) => {
+            fields.entries.iter().try_for_each(|entry| walk_entry(&entry.expr, names, inside))
+        }
+        Expr::Comprehension(_) if inside => Err(RuleFault::Nested),
+        Expr::Comprehension(comprehension) => {
+            walk(&comprehension.iter_range, names, inside)?;
+            walk(&comprehension.accu_init, names, inside)?;
+            let declared = names.len();
+            names.push(comprehension.iter_var.clone());
+            names.extend(comprehension.iter_var2.clone());
+            names.push(comprehension.accu_var.clone());
+            let parts = [&comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
+            let outcome = parts.into_iter().try_for_each(|part| walk(part, names, true));
+            names.truncate(declared);
+            outcome
+        }
+    }
+}
+
+fn walk_entry(entry: &EntryExpr, names: &mut Vec<String>, inside: bool) -> Result<(), RuleFault> {
+    match entry {
+        EntryExpr::StructField(field) => walk(&field.value, names, inside),
+        EntryExpr::MapEntry(entry) => {
+            walk(&entry.key, names, inside)?;
+            walk(&entry.value, names, inside)
+        }
+    }
+}
+
+/// Type names, which rules need for `type(x) == string`.
+fn is_type_name(name: &str) -> bool {
+    matches!(name, "bool" | "bytes" | "double" | "int" | "list" | "map" | "null_type" | "string" | "uint")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn evaluate(rule: &str, status: u16, body: &str) -> Result<bool, RuleFault> {
+        let headers = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
+        SuccessRule::compile(rule)?.evaluate(&Answer { status, headers: &headers, body: body.as_bytes() })
+    }
+
+    #[rstest]
+    #[case("response.status == 200", "", Ok(true))]
+    #[case("response.status < 300 && response.body.ok", r#"{"ok":false}"#, Ok(false))]
+    #[case("response.body.ok == true", r#"{"ok":true}"#, Ok(true))]
+    #[case("has(response.body.user)", r#"{"ok":true}"#, Ok(false))]
+    #[case("response.body.count == 3", r#"{"count":3}"#, Ok(true))]
+    #[case("response.body.count > 2", r#"{"count":3.5}"#, Ok(true))]
+    #[case("response.body.id == 18446744073709551615u", r#"{"id":18446744073709551615}"#, Ok(true))]
+    #[case("response.body.errors.size() == 0", r#"{"errors":[]}"#, Ok(true))]
+    #[case("response.body.users.exists(user, user.id == 2)", r#"{"users":[{"id":1},{"id":2}]}"#, Ok(true))]
+    #[case("response.body.a.filter(x, x > 1).map(x, x * 2).size() == 1", r#"{"a":[1,2]}"#, Ok(true))]
+    #[case("response.body.contains('pong')", "ping pong", Ok(true))]
+    #[case("response.headers['content-type'].startsWith('application/json')", "", Ok(true))]
+    #[case("type(response.body) == string", "<html>", Ok(true))]
+    #[case(
+        "response.body.ok",
+        "<html>",
+        Err(RuleFault::Evaluation("a value has another type than expected"))
+    )]
+    #[case("response.body.ok", "{}", Err(RuleFault::Evaluation("a field is missing")))]
+    #[case("response.status", "", Err(RuleFault::NotBoolean))]
+    fn rules_look_at_status_headers_and_body(
+        #[case] rule: &str,
+        #[case] body: &str,
+        #[case] expected: Result<bool, RuleFault>,
+    ) {
+        assert_eq!(evaluate(rule, 200, body), expected);
+    }
+
+    #[rstest]
+    #[case(199, false)]
+    #[case(200, true)]
+    #[case(204, true)]
+    #[case(299, true)]
+    #[case(302, false)]
+    #[case(401, false)]
+    fn without_a_rule_any_2xx_status_is_success(#[case] status: u16, #[case] expected: bool) {
+        let answer = Answer { status, headers: &BTreeMap::new(), body: &[0; BODY_LIMIT + 1] };
+        assert_eq!(SuccessRule::default().evaluate(&answer), Ok(expected));
+    }
+
+    #[rstest]
+    #[case("response.body.a.all(x, x.b.all(y, y > 0))", RuleFault::Nested)]
+    #[case("response.body.a.map(x, [1].map(y, y + x)).size() > 0", RuleFault::Nested)]
+    #[case("responce.status == 200", RuleFault::Undeclared("responce".into()))]
+    #[case("[1].all(x, x > 0) && x > 0", RuleFault::Undeclared("x".into()))]
+    fn rules_that_cost_too_much_or_name_nothing_are_refused(#[case] rule: &str, #[case] fault: RuleFault) {
+        assert_eq!(SuccessRule::compile(rule).map(|_| ()), Err(fault));
+    }
+
+    #[rstest]
+    #[case("")]
+    #[case("response.status ==")]
+    #[case("((((")]
+    #[case("'")]
+    fn what_is_no_expression_is_refused(#[case] rule: &str) {
+        assert!(matches!(SuccessRule::compile(rule), Err(RuleFault::Syntax(_))));
+    }
+
+    #[test]
+    fn limits_hold_before_anything_is_evaluated() {
+        let long = format!("response.status == {}", "1".repeat(SOURCE_LIMIT));
+        assert_eq!(evaluate(&long, 200, ""), Err(RuleFault::TooLong));
+        assert_eq!(evaluate("true", 200, &"a".repeat(BODY_LIMIT + 1)), Err(RuleFault::BodyTooLarge));
+        let list = serde_json::json!({ "deep": vec![0; ELEMENT_LIMIT + 1] }).to_string();
+        assert_eq!(evaluate("true", 200, &list), Err(RuleFault::ListTooLong));
+    }
+
+    #[test]
+    fn faults_never_quote_the_answer() {
+        for rule in [
+            "response.body.token + 1 == 2",
+            "{'a': 1}[response.body.token] == 1",
+            "1 / response.body.zero == 1",
+        ] {
+            let fault = evaluate(rule, 200, r#"{"token":"s3cret","zero":0}"#).unwrap_err();
+            assert!(!fault.to_string().contains("s3cret"), "{rule}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn compiling_never_panics(source in "\\PC{0,64}") {
+            let _ = SuccessRule::compile(&source);
+        }
+
+        #[test]
+        fn rules_made_of_the_language_s_own_pieces_never_panic(
+            pieces in prop::collection::vec(
+                prop::sample::select(vec![
+                    "response", ".", "status", "(", ")", "[", "]", "{", "}", "==", "?", ":", "'", "\"", "1", "1u",
+                    "has", "all", "map", "exists", ",", "x", "&&", "!", "-", "+", "in", "0x", "1e9", "\\", "\n",
+                    "b'", "r'", "`", "//", "size",
+                ]),
+                0..24,
+            ),
+        ) {
+            let source = pieces.concat();
+            if let Ok(rule) = SuccessRule::compile(&source) {
+                let _ = rule.evaluate(&Answer { status: 200, headers: &BTreeMap::new(), body: b"{}" });
+            }
+        }
+    }
+}
