@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod catalogue;
+pub mod cluster;
 pub mod domain;
 pub mod envelope;
 pub mod oauth;

@@ -62,3 +62,11 @@ pub trait CallObserver: Send + Sync {
     /// from when the request was handed to the connection, without waiting for our own limits.
     fn observed(&self, purpose: Purpose, host: &str, class: CallClass, duration: Duration);
 }
+
+/// What the internal listener tells about this process.
+pub trait SelfReport: Send + Sync {
+    /// Whether this process can do its work; if not, what it waits for.
+    fn ready(&self) -> Result<(), String>;
+    /// All metrics, in the OpenMetrics text format.
+    fn metrics(&self) -> String;
+}

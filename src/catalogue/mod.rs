@@ -17,3 +17,4 @@ pub use check::check;
 pub use definition::Definition;
 pub use fault::Fault;
 pub use method::Method;
+pub use parameters::{ParameterFault, ParameterFaultKind, Values};

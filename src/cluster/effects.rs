@@ -106,7 +106,7 @@ async fn grant(
     let now = context.clock.now();
     let response = match context.provider.send(request, Some(deadline)).await {
         Ok(response) => response,
-        Err(failure) => return Ok(Err(Failure::from_send(failure, &observed.settings.egress_addresses))),
+        Err(failure) => return Ok(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))),
     };
     let Some(oauth2) = prepared.method.oauth2() else {
         return Ok(Err(Failure::permanent(Reason::RequestRejected, "the connector declares no token endpoint")));
@@ -181,9 +181,10 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
         request.map_err(|fault| Failure::permanent(Reason::RequestRejected, fault.to_string()))
     };
     let (method, values): (_, &Values) = (prepared.method, &prepared.values);
-    let verification = built(oauth::verification_request(definition, method, values, &credential, &http_allowed));
-    let account = built(oauth::account_request(definition, method, values, &credential, &http_allowed));
+    let verification = built(oauth::verification_request(definition, method, values, credential, &http_allowed));
+    let account = built(oauth::account_request(definition, method, values, credential, &http_allowed));
 
+    let now = context.clock.now();
     let mut outcome = ProbeOutcome::default();
     let mut account_request = account.ok().flatten();
     if let Some(verification) = verification.transpose() {
@@ -191,6 +192,7 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
             (Ok(verification), Some(account)) => oauth::same_request(verification, account),
             _ => false,
         };
+        let host = verification.as_ref().map(Request::host_and_port).unwrap_or_default();
         let response = match verification {
             Ok(request) => send(context, observed, request).await,
             Err(failure) => Err(failure),
@@ -201,7 +203,7 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
             outcome.account = response.and_then(|response| oauth::account(definition, response));
         }
         outcome.verification = Some(match response {
-            Ok(response) => verification_outcome(oauth::verification(definition, &response)),
+            Ok(response) => verification_outcome(oauth::verification(definition, &host, &response, now)),
             Err(failure) => VerificationOutcome::Inconclusive(attempt_failure(failure)),
         });
     }
@@ -215,7 +217,7 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
 
 async fn send(context: &Context, observed: &Observed, request: Request) -> Result<Response, Failure> {
     let sent = context.provider.send(request, None).await;
-    sent.map_err(|failure| Failure::from_send(failure, &observed.settings.egress_addresses))
+    sent.map_err(|failure| Failure::from_send(&failure, &observed.settings.egress_addresses))
 }
 
 fn verification_outcome(outcome: oauth::VerificationOutcome) -> VerificationOutcome {
@@ -249,7 +251,7 @@ pub(super) async fn revoke(context: &Context, observed: &Observed) -> Result<(),
     let client = ClientCredentials::from_secret(&secrets.map_err(|error| error.to_string())?);
     let client = client.ok_or("the OAuth client's Secret is gone")?;
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
-    let request = oauth::revocation_request(prepared.method, &prepared.values, &client, &record.access_token, &http_allowed);
+    let request = oauth::revocation_request(prepared.method, &prepared.values, &client, &record.access_token, oauth::TokenKind::Access, &http_allowed);
     let Some(request) = request.map_err(|fault| fault.to_string())? else { return Ok(()) };
     let response = send(context, observed, request).await.map_err(|failure| failure.message)?;
     match response.status {

@@ -1,16 +1,16 @@
 //! Watches: one stream per kind feeds both a store to read from and the passes that it causes. An object that does
 //! not fit its kind is kept as such and never stops the others.
 
-use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
-use kube::core::{DeserializeGuard, PartialObjectMetaExt as _};
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Config};
-use kube::runtime::{WatchStreamExt, metadata_watcher, predicates, watcher as watch};
+use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher as watch};
+use tokio::sync::mpsc;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -53,25 +53,59 @@ where
     K: Resource<DynamicType = ()> + Send + 'static,
 {
     use predicates::{annotations, finalizers, generation};
-    use kube::runtime::Predicate;
     stream.predicate_filter(generation.combine(annotations).combine(finalizers), Default::default())
 }
 
-/// Watches Secrets with a label, as metadata only.
-pub fn secrets(
-    api: Api<Secret>,
+/// Watches objects of any kind with a label, as metadata only: bodies are neither sent nor kept.
+pub fn metadata<K>(
+    api: Api<PartialObjectMeta<K>>,
     selector: &str,
-) -> (Store<PartialObjectMeta<Secret>>, impl Touched<PartialObjectMeta<Secret>>) {
+) -> (Store<PartialObjectMeta<K>>, impl Touched<PartialObjectMeta<K>>)
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+{
     let (reader, writer) = store();
-    let stream = metadata_watcher(api, config().labels(selector))
-        .modify(|object| {
-            object.managed_fields_mut().clear();
-            object.annotations_mut().clear();
-        })
+    let stream = watch(api, config().labels(selector))
+        .modify(|object: &mut PartialObjectMeta<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)
         .touched_objects();
     (reader, stream)
+}
+
+/// How many pending passes a watch may cause before it waits; bounds memory in a storm of changes.
+const PENDING: usize = 1024;
+
+/// Reads a watch to its end in a task of its own, and sends whom each change concerns. So a store fills whether or
+/// not the passes that it causes have begun.
+pub fn forward<K, T>(
+    stream: impl Touched<K>,
+    concerned: impl Fn(&K) -> Concerned<T> + Send + 'static,
+) -> impl Stream<Item = ObjectRef<Guarded<T>>> + Send + 'static
+where
+    K: Send + 'static,
+    T: Resource<DynamicType = ()> + Send + Sync + 'static,
+{
+    let (sender, receiver) = mpsc::channel(PENDING);
+    tokio::spawn(async move {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(touched) = stream.next().await {
+            match touched {
+                Ok(object) => {
+                    for reference in concerned(&object) {
+                        if sender.send(reference).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "a watch was interrupted and is begun again"),
+            }
+        }
+    });
+    futures::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|reference| (reference, receiver))
+    })
 }
 
 /// Selects the Secrets whose owners allow their use.
@@ -119,7 +153,7 @@ pub fn connections_of_secret(
     connections: &Store<Guarded<Connection>>,
     secret: &PartialObjectMeta<Secret>,
 ) -> Concerned<Connection> {
-    let (name, namespace) = (secret.name_any(), secret.namespace());
+    let (name, namespace) = (secret.name_any(), secret.meta().namespace.clone());
     connections_where(connections, |connection| {
         connection.metadata.namespace == namespace && refers_to_secret(connection, &name)
     })
@@ -131,7 +165,7 @@ pub fn connection_of_token(
     secret: &PartialObjectMeta<Secret>,
 ) -> Concerned<Connection> {
     let owner = secret.labels().get(TOKEN_LABEL);
-    let namespace = secret.namespace();
+    let namespace = secret.meta().namespace.clone();
     connections_where(connections, |connection| {
         connection.metadata.namespace == namespace && connection.metadata.uid.as_ref() == owner
     })

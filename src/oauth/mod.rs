@@ -10,5 +10,13 @@ pub mod message;
 pub mod token_answer;
 pub mod token_request;
 
+pub use api_answer::{VerificationOutcome, account, verification};
+pub use api_request::{Credential, account_request, same_request, verification_request};
+pub use build::BuildFault;
+pub use client::ClientCredentials;
+pub use failure::{Class, Failure};
+pub use token_answer::{TokenGrant, parse as parse_token_answer};
+pub use token_request::{TokenKind, client_credentials_request, refresh_request, revocation_request};
+
 #[cfg(test)]
 mod testing;

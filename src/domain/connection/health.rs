@@ -40,7 +40,7 @@ pub(super) fn assess(
     }
     let declares = prepared.definition.declares_verification() || prepared.definition.declares_account();
     if !authenticated.holds() || !declares {
-        return Assessment::of(verdict(facts, now));
+        return Assessment::of(verdict(facts));
     }
     let due = due_at(observed, prepared, facts);
     let allowed = facts
@@ -48,7 +48,7 @@ pub(super) fn assess(
         .as_ref()
         .map_or(Timestamp::MIN, |last| schedule::verification_allowed_at(last.time.0, last.paid_until.0));
     let due = due.max(allowed);
-    let assessment = Assessment::of(verdict(facts, now));
+    let assessment = Assessment::of(verdict(facts));
     if due <= now { assessment.then(Effect::Probe) } else { assessment.again_at(Some(due)) }
 }
 
@@ -82,7 +82,7 @@ fn note_that_nothing_is_declared(observed: &Observed, facts: &mut ConnectionStat
 }
 
 /// The condition Healthy as it follows from the last verification.
-pub(super) fn verdict(facts: &ConnectionStatus, _now: Timestamp) -> Verdict {
+pub(super) fn verdict(facts: &ConnectionStatus) -> Verdict {
     let Some(last) = &facts.last_verification else {
         return Verdict::unknown(Reason::NotVerified, "nothing has been verified yet");
     };

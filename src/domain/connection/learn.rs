@@ -73,11 +73,8 @@ pub fn learn(mut observed: Observed, outcome: Outcome, now: Timestamp) -> Observ
             }
         }
         Outcome::TokenStored(token) => {
-            let client_id = token.client_id.clone();
             observed.token = TokenState::Present(token);
-            let status = observed.connection.status.get_or_insert_default();
-            status.last_failure = None;
-            status.account.get_or_insert_with(|| client_id.clone());
+            observed.connection.status.get_or_insert_default().last_failure = None;
         }
         Outcome::AttemptFailed(failure) => fail(&mut observed, failure, now),
         Outcome::Probed(probe) => probed(&mut observed, probe, now),

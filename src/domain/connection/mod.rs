@@ -9,9 +9,6 @@ mod schedule;
 mod static_credential;
 mod token;
 
-#[cfg(test)]
-mod tests;
-
 use jiff::Timestamp;
 
 use crate::api::connection::{ConnectionStatus, State};
@@ -25,6 +22,7 @@ use super::reason::{Fixer, Reason};
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
 pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
 pub use prepare::{Blocked, Prepared, prepare};
+
 
 /// One thing to do outside for a Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +94,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     };
     let healthy = match &prepared {
         Ok(prepared) => health::assess(observed, prepared, &authenticated.verdict, &mut facts, now),
-        Err(_) => Assessment::of(health::verdict(&facts, now)),
+        Err(_) => Assessment::of(health::verdict(&facts)),
     };
     let scopes = scopes_verdict(observed, &authenticated.verdict);
     let suspended = observed.connection.spec.suspend;

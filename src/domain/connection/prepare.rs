@@ -5,7 +5,7 @@ use aws_lc_rs::digest;
 use crate::api::AuthType;
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::api::connector::ClientAuthentication;
-use crate::catalogue::{Definition, FaultKind, Method, ParameterFault, Values};
+use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 
 use super::observed::{ConnectorState, FolderState, Observed, SecretState};
@@ -114,9 +114,11 @@ fn method<'a>(observed: &Observed, definition: &'a Definition) -> Result<&'a Met
     let connector = &observed.connection.spec.connector_ref.name;
     let offered = definition.auth_types();
     let listed = || offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let chosen = match (observed.connection.spec.auth_type, offered.as_slice()) {
+    // A person's own app comes with the authorization code method; it has to be asked for.
+    let own: Vec<_> = offered.iter().filter(|offered| **offered != AuthType::OAuth2BringYourOwnApp).collect();
+    let chosen = match (observed.connection.spec.auth_type, own.as_slice()) {
         (Some(auth_type), _) => auth_type,
-        (None, [only]) => *only,
+        (None, [only]) => **only,
         (None, _) => {
             return Err(Blocked::because(
                 Reason::AuthTypeRequired,
@@ -152,13 +154,13 @@ fn parameters(observed: &Observed, definition: &Definition, method: &Method) -> 
     let resolved = definition.resolve(method, &spec.parameters);
     let (missing, wrong): (Vec<_>, Vec<_>) = match &resolved {
         Ok(_) => (Vec::new(), Vec::new()),
-        Err(faults) => faults.iter().partition(|fault| fault.kind == FaultKind::Missing),
+        Err(faults) => faults.iter().partition(|fault| fault.kind == ParameterFaultKind::Missing),
     };
     if !wrong.is_empty() {
         let listed = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         return Err(Blocked::because(Reason::ParametersInvalid, listed));
     }
-    let mut needed: Vec<String> = missing.iter().map(|fault| fault.parameter.clone()).collect();
+    let mut needed: Vec<String> = missing.iter().map(|fault| parameter_of(fault)).collect();
     if observed.credentials == SecretState::NotReferenced {
         needed.extend(user_secrets(method));
     }
@@ -193,7 +195,12 @@ fn where_to_put(method: &Method, missing: &[&ParameterFault]) -> String {
 
 /// Names of the required secret parameters, which are keys of the credentials' Secret.
 fn user_secrets(method: &Method) -> Vec<String> {
-    method.required_secrets().map(str::to_owned).collect()
+    method.secret_names().required
+}
+
+/// The parameter's name alone.
+fn parameter_of(fault: &ParameterFault) -> String {
+    fault.field.rsplit('.').next().unwrap_or(&fault.field).to_owned()
 }
 
 fn credential(observed: &Observed, method: &Method) -> Result<String, Blocked> {
@@ -203,7 +210,9 @@ fn credential(observed: &Observed, method: &Method) -> Result<String, Blocked> {
         let field = "spec.credentials.secretRef";
         let found = usable(&observed.credentials, field, observed, Reason::CredentialsMissing)?;
         require_keys(found, &required, observed, Reason::CredentialsMissing, "")?;
-        parts.extend(method.secret_names().filter_map(|name| found.1.get(name).map(String::as_str)));
+        let names = method.secret_names();
+        let values = names.required.iter().chain(&names.optional).filter_map(|name| found.1.get(name));
+        parts.extend(values.map(String::as_str));
     }
     if let SecretState::Found { fingerprints, .. } = &observed.oauth_app {
         parts.extend(fingerprints.values().map(String::as_str));

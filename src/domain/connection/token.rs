@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::api::connection::{ConnectionStatus, FailureClass, FailureStatus, TokenStatus};
+use crate::api::names::ACCOUNT_BEFORE_AUTHENTICATION;
 use crate::domain::conditions::{Verdict, whole_seconds};
 use crate::domain::decision::sooner;
 use crate::domain::reason::Reason;
@@ -22,6 +23,10 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
     let TokenState::Present(token) = &observed.token else { return };
     if rolled_back(observed, token) {
         return;
+    }
+    if facts.account.as_deref().is_none_or(|account| account == ACCOUNT_BEFORE_AUTHENTICATION) {
+        // A client that acts for itself is its own account, until the provider names a better one.
+        facts.account = Some(token.client_id.clone());
     }
     facts.token = Some(TokenStatus {
         sequence: token.sequence,

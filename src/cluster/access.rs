@@ -1,0 +1,39 @@
+//! The rights that this adapter uses. The chart's roles are compared with these tables, so that the operator never
+//! holds a right that no code needs.
+
+/// Verbs on one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// API group, empty for the core group.
+    pub group: &'static str,
+    /// Resource, with its subresource.
+    pub resource: &'static str,
+    /// Verbs.
+    pub verbs: &'static [&'static str],
+}
+
+const fn access(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Access {
+    Access { group, resource, verbs }
+}
+
+/// Rights in all namespaces.
+pub const CLUSTER: &[Access] = &[
+    access("liaison.dev", "connectors", &["get", "list", "watch"]),
+    access("liaison.dev", "connectors/status", &["patch"]),
+    access("liaison.dev", "folders", &["get", "list", "watch", "patch"]),
+    access("liaison.dev", "folders/status", &["patch"]),
+    access("liaison.dev", "connections", &["get", "list", "watch", "patch"]),
+    access("liaison.dev", "connections/status", &["patch"]),
+    // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
+    access("", "secrets", &["get", "list", "watch", "create", "patch"]),
+    access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),
+    // Whether a folder's namespace may go.
+    access("", "pods", &["list"]),
+    access("", "persistentvolumeclaims", &["list"]),
+    access("events.k8s.io", "events", &["create", "patch"]),
+];
+
+/// Rights in the operator's own namespace.
+pub const OWN_NAMESPACE: &[Access] = &[
+    access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"]),
+];

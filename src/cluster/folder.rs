@@ -1,0 +1,154 @@
+//! Folders: one pass is observe → decide → act, as for connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::{Api, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
+use crate::api::{Connection, Folder};
+use crate::domain::folder::{Contents, Effect, NamespaceFacts, Observed, decide};
+
+use super::{Context, Error, Guarded, record};
+
+const FIELD_MANAGER: &str = "liaison-folder";
+
+/// One pass over a Folder.
+pub async fn reconcile(folder: Arc<Guarded<Folder>>, context: Arc<Context>) -> Result<Action, Error> {
+    let folder = folder.0.as_ref().map_err(|fault| Error::Malformed(fault.error.clone()))?;
+    let observed = observe(folder, &context).await?; // reads
+    let decision = decide(&observed, context.clock.now()); // pure
+    let effect = decision.effect.clone();
+    if effect != Some(Effect::Release) && effect != Some(Effect::Hold) {
+        let api: Api<Folder> = Api::all(context.client.clone());
+        let old = folder.status.as_ref();
+        if record::status(&api, folder, old, &decision.status, FIELD_MANAGER).await? {
+            record::events(&context.recorder, &folder.object_ref(&()), &decision.events).await;
+        }
+    }
+    let Some(effect) = effect else { return Ok(Action::await_change()) };
+    act(&context, folder, &observed, &effect).await?; // writes
+    let done = effect == Effect::Release;
+    Ok(if done { Action::await_change() } else { Action::requeue(Duration::from_millis(100)) })
+}
+
+async fn observe(folder: &Folder, context: &Context) -> Result<Observed, Error> {
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let name = folder.namespace_name();
+    let namespace = namespaces.get_metadata_opt(name).await.map_err(Error::api("look up the namespace"))?;
+    let deleting = folder.metadata.deletion_timestamp.is_some();
+    let contents = if deleting && namespace.is_some() { contents(context, name).await? } else { Contents::default() };
+    let mut folders: Vec<Folder> =
+        context.folders.state().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect();
+    if !folders.iter().any(|other| other.metadata.uid == folder.metadata.uid) {
+        folders.push(folder.clone());
+    }
+    Ok(Observed {
+        folder: folder.clone(),
+        folders,
+        namespace: namespace.map(|namespace| NamespaceFacts {
+            terminating: namespace.metadata.deletion_timestamp.is_some(),
+            labels: namespace.metadata.labels.unwrap_or_default(),
+            annotations: namespace.metadata.annotations.unwrap_or_default(),
+        }),
+        contents,
+        operator_namespace: context.operator_namespace.clone(),
+    })
+}
+
+async fn contents(context: &Context, namespace: &str) -> Result<Contents, Error> {
+    let list = |limit| ListParams::default().limit(limit);
+    let connections: Api<Connection> = Api::namespaced(context.client.clone(), namespace);
+    let connections =
+        connections.list_metadata(&list(20)).await.map_err(Error::api("look for connections in the namespace"))?;
+    let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
+    let pods = pods.list_metadata(&list(1)).await.map_err(Error::api("look for pods in the namespace"))?;
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
+    let claims = claims.list_metadata(&list(1)).await.map_err(Error::api("look for volume claims in the namespace"))?;
+    Ok(Contents {
+        connections: connections.items.iter().map(ResourceExt::name_any).collect(),
+        workloads: !pods.items.is_empty() || !claims.items.is_empty(),
+    })
+}
+
+async fn act(context: &Context, folder: &Folder, observed: &Observed, effect: &Effect) -> Result<(), Error> {
+    let namespaces: Api<Namespace> = Api::all(context.client.clone());
+    let namespace = folder.namespace_name();
+    match effect {
+        Effect::Hold => set_finalizer(context, folder, true).await,
+        Effect::CreateNamespace => {
+            let made = namespaces.create(&PostParams::default(), &namespace_of(folder)).await;
+            match made {
+                Ok(_) => Ok(()),
+                // Made meanwhile by somebody else; the next pass says what that means.
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                Err(error) => Err(Error::api("create the namespace")(error)),
+            }
+        }
+        Effect::LabelNamespace => label(&namespaces, namespace, json!(folder.name_any())).await,
+        Effect::DeleteNamespace => {
+            let current = namespaces.get_metadata_opt(namespace).await.map_err(Error::api("look up the namespace"))?;
+            let uid = current.and_then(|namespace| namespace.uid());
+            let parameters = DeleteParams {
+                preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
+                ..DeleteParams::default()
+            };
+            let deleted = namespaces.delete(namespace, &parameters).await;
+            deleted.map(|_| ()).map_err(Error::api("delete the namespace"))
+        }
+        Effect::Release => {
+            let ours = observed.namespace.as_ref().is_some_and(|facts| {
+                !facts.terminating && facts.labels.get(FOLDER_LABEL) == folder.metadata.name.as_ref()
+            });
+            if ours {
+                label(&namespaces, namespace, Value::Null).await?;
+            }
+            set_finalizer(context, folder, false).await
+        }
+    }
+}
+
+fn namespace_of(folder: &Folder) -> Namespace {
+    Namespace {
+        metadata: ObjectMeta {
+            name: Some(folder.namespace_name().to_owned()),
+            labels: Some([(FOLDER_LABEL.to_owned(), folder.name_any())].into()),
+            annotations: Some([(CREATED_BY_ANNOTATION.to_owned(), folder.uid().unwrap_or_default())].into()),
+            ..ObjectMeta::default()
+        },
+        ..Namespace::default()
+    }
+}
+
+/// Sets the label by a merge patch of that label alone; an adopted namespace has other owners of its metadata.
+async fn label(namespaces: &Api<Namespace>, namespace: &str, value: Value) -> Result<(), Error> {
+    let patch = json!({ "metadata": { "labels": { FOLDER_LABEL: value } } });
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match namespaces.patch_metadata(namespace, &parameters, &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::api("label the namespace")(error)),
+    }
+}
+
+async fn set_finalizer(context: &Context, folder: &Folder, held: bool) -> Result<(), Error> {
+    let mut finalizers = folder.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.retain(|finalizer| finalizer != FOLDER_FINALIZER);
+    if held {
+        finalizers.push(FOLDER_FINALIZER.to_owned());
+    }
+    let metadata = &folder.metadata;
+    let patch = json!({ "metadata": {
+        "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": finalizers,
+    }});
+    let api: Api<Folder> = Api::all(context.client.clone());
+    match api.patch_metadata(&folder.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::api("set finalizers")(error)),
+    }
+}

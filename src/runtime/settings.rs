@@ -1,0 +1,90 @@
+//! The operator's settings: flags, each with an environment variable of the same meaning.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::provider::HostAndPort;
+
+/// Settings of `liaison run`.
+#[derive(Args, Clone, Debug)]
+pub struct Settings {
+    /// The operator's own namespace: its lease and its keyring are there
+    #[arg(long, env = "LIAISON_NAMESPACE", default_value = "liaison-system")]
+    pub namespace: String,
+
+    /// Name of this replica in the lease; the Pod's name in a cluster
+    #[arg(long, env = "LIAISON_IDENTITY")]
+    pub identity: String,
+
+    /// Where browsers reach the public listener
+    #[arg(long, env = "LIAISON_PUBLIC_URL", default_value = "http://localhost:8400")]
+    pub public_url: url::Url,
+
+    /// Listener for browsers
+    #[arg(long, env = "LIAISON_PUBLIC_ADDRESS", default_value = "0.0.0.0:8400")]
+    pub public_address: SocketAddr,
+
+    /// Listener for probes and metrics
+    #[arg(long, env = "LIAISON_INTERNAL_ADDRESS", default_value = "0.0.0.0:8401")]
+    pub internal_address: SocketAddr,
+
+    /// Provider exempt from the egress guard, as host:port; may be repeated. Only these may be spoken to without TLS
+    #[arg(long = "egress-exception", env = "LIAISON_EGRESS_EXCEPTIONS", value_delimiter = ',')]
+    pub egress_exceptions: Vec<HostAndPort>,
+
+    /// Network that is never a provider, such as the cluster's Pod and Service ranges; may be repeated
+    #[arg(long = "egress-denied-network", env = "LIAISON_EGRESS_DENIED_NETWORKS", value_delimiter = ',')]
+    pub egress_denied_networks: Vec<ipnet::IpNet>,
+
+    /// Address that provider requests come from, for messages to people whose provider filters addresses
+    #[arg(long = "egress-address", env = "LIAISON_EGRESS_ADDRESSES", value_delimiter = ',')]
+    pub egress_addresses: Vec<String>,
+
+    /// PEM file of certificate authorities to trust at providers beside the system's
+    #[arg(long, env = "LIAISON_PROVIDER_CA_FILE")]
+    pub provider_ca_file: Option<PathBuf>,
+
+    /// Time for one whole provider request. Must be shorter than the lease
+    #[arg(long, env = "LIAISON_PROVIDER_TIMEOUT", default_value = "8s", value_parser = humantime::parse_duration)]
+    pub provider_timeout: Duration,
+
+    /// Requests to one provider host at the same time
+    #[arg(long, env = "LIAISON_PROVIDER_CONCURRENCY", default_value_t = 8)]
+    pub provider_concurrency: usize,
+
+    /// Requests to one provider host in a second
+    #[arg(long, env = "LIAISON_PROVIDER_RATE", default_value_t = 20)]
+    pub provider_rate: u32,
+
+    /// Share of a token's lifetime after which it is refreshed
+    #[arg(long, env = "LIAISON_REFRESH_FRACTION", default_value_t = 0.8, value_parser = fraction)]
+    pub refresh_fraction: f64,
+
+    /// Time between two verifications that nobody asked for
+    #[arg(long, env = "LIAISON_VERIFY_INTERVAL", default_value = "1h", value_parser = humantime::parse_duration)]
+    pub verify_interval: Duration,
+
+    /// Objects of one kind that are worked on at the same time
+    #[arg(long, env = "LIAISON_CONCURRENCY", default_value_t = 16)]
+    pub concurrency: u16,
+
+    /// How long another replica waits after the leader's last sign of life, in seconds
+    #[arg(long, env = "LIAISON_LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=300))]
+    pub lease_seconds: u64,
+
+    /// Whether log lines are JSON
+    #[arg(long, env = "LIAISON_LOG_JSON")]
+    pub log_json: bool,
+
+    /// What is logged, as tracing's filter directives
+    #[arg(long, env = "LIAISON_LOG", default_value = "info")]
+    pub log: String,
+}
+
+fn fraction(text: &str) -> Result<f64, String> {
+    let fraction: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
+    if (0.02..=0.95).contains(&fraction) { Ok(fraction) } else { Err("must be between 0.02 and 0.95".to_owned()) }
+}

@@ -1,0 +1,4 @@
+//! Inbound HTTP. What the world may reach and what only the cluster may reach are two routers on two listeners.
+
+pub mod internal;
+pub mod public;
