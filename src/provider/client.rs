@@ -134,7 +134,7 @@ impl HttpProvider {
         host: &str,
         deadline: Option<Instant>,
     ) -> Result<Admitted, SendFailure> {
-        let route = self.policy.check_url(&request.url).map_err(|denial| denied(host, denial))?;
+        let route = self.policy.check_url(&request.url).map_err(|denial| denied(host, &denial))?;
         if has_passed(deadline) {
             return Err(SendFailure::DeadlinePassed);
         }
@@ -168,7 +168,7 @@ impl HttpProvider {
             .map_err(|error| send_failure(&error, host, self.request_timeout))?;
         let peer = response.remote_addr().ok_or(EgressDenial::UnknownPeer);
         peer.and_then(|peer| route.check_address(&self.policy, peer.ip()))
-            .map_err(|denial| denied(host, denial))?;
+            .map_err(|denial| denied(host, &denial))?;
         self.read(response, host).await
     }
 
@@ -282,7 +282,7 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     body.extend_from_slice(chunk);
 }
 
-fn denied(host: &str, cause: impl ToString) -> SendFailure {
+fn denied(host: &str, cause: &(impl ToString + ?Sized)) -> SendFailure {
     SendFailure::Denied { host: host.to_owned(), cause: cause.to_string() }
 }
 

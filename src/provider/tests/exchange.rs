@@ -225,7 +225,7 @@ async fn no_more_requests_than_allowed_are_under_way_at_one_host() {
 
     let all = join_all((0..12).map(|_| bench.send(&url)));
     let release = async {
-        watched.wait_for(|count| *count == ALLOWED).await.unwrap();
+        watched.wait_for(|count| *count >= ALLOWED).await.unwrap();
         answers.add_permits(12);
     };
     let (outcomes, ()) = tokio::join!(all, release);
