@@ -17,7 +17,7 @@ use super::failure::{call_class, send_failure};
 use super::limits::{HostLimits, Place};
 use super::resolver::{GuardedResolver, NameLookup, SystemNames};
 use crate::oauth::message::{Request, Response, SendFailure};
-use crate::ports::{CallObserver, ProviderClient};
+use crate::ports::{CallClass, CallObserver, ProviderClient};
 
 const USER_AGENT: &str = concat!("liaison/", env!("CARGO_PKG_VERSION"));
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,7 +134,7 @@ impl HttpProvider {
         host: &str,
         deadline: Option<Instant>,
     ) -> Result<Admitted, SendFailure> {
-        let route = self.policy.check_url(&request.url).map_err(|denial| denied(host, denial))?;
+        let route = self.policy.check_url(&request.url).map_err(|denial| denied(host, &denial))?;
         if has_passed(deadline) {
             return Err(SendFailure::DeadlinePassed);
         }
@@ -168,7 +168,7 @@ impl HttpProvider {
             .map_err(|error| send_failure(&error, host, self.request_timeout))?;
         let peer = response.remote_addr().ok_or(EgressDenial::UnknownPeer);
         peer.and_then(|peer| route.check_address(&self.policy, peer.ip()))
-            .map_err(|denial| denied(host, denial))?;
+            .map_err(|denial| denied(host, &denial))?;
         self.read(response, host).await
     }
 
@@ -195,20 +195,19 @@ impl HttpProvider {
 impl ProviderClient for HttpProvider {
     async fn send(&self, request: Request, deadline: Option<Instant>) -> Result<Response, SendFailure> {
         let (purpose, host) = (request.purpose, request.host_and_port());
-        let mut duration = Duration::ZERO;
-        let outcome = match self.admit(&request, &host, deadline).await {
-            Err(failure) => Err(failure),
-            Ok(admitted) => {
-                let started = Instant::now();
-                let exchange = self.exchange(admitted.route, request, &host, deadline);
-                let outcome = tokio::time::timeout(self.request_timeout, exchange).await;
-                duration = started.elapsed();
-                outcome.unwrap_or_else(|_| {
-                    Err(SendFailure::TimedOut { host: host.clone(), limit: self.request_timeout })
-                })
+        let admitted = match self.admit(&request, &host, deadline).await {
+            Ok(admitted) => admitted,
+            Err(failure) => {
+                self.observer.observed(purpose, &host, CallClass::Refused, Duration::ZERO);
+                return Err(failure);
             }
         };
-        self.observer.observed(purpose, &host, call_class(&outcome), duration);
+        let started = Instant::now();
+        let exchange = self.exchange(admitted.route, request, &host, deadline);
+        let outcome = tokio::time::timeout(self.request_timeout, exchange).await.unwrap_or_else(|_| {
+            Err(SendFailure::TimedOut { host: host.clone(), limit: self.request_timeout })
+        });
+        self.observer.observed(purpose, &host, call_class(&outcome), started.elapsed());
         outcome
     }
 }
@@ -282,7 +281,7 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
     body.extend_from_slice(chunk);
 }
 
-fn denied(host: &str, cause: impl ToString) -> SendFailure {
+fn denied(host: &str, cause: &(impl ToString + ?Sized)) -> SendFailure {
     SendFailure::Denied { host: host.to_owned(), cause: cause.to_string() }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn send_failure(error: &reqwest::Error, host: &str, limit: Duration) 
     SendFailure::Unreachable { host, cause: cause.to_owned() }
 }
 
-/// How an outcome is counted.
+/// How the outcome of an exchange is counted.
 pub(super) fn call_class(outcome: &Result<Response, SendFailure>) -> CallClass {
     match outcome {
         Ok(response) => match response.status {

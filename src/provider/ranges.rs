@@ -76,8 +76,8 @@ const fn v4(a: u8, b: u8, c: u8, d: u8, length: u8) -> Ipv4Net {
 }
 
 const fn v6(start: [u16; 6], length: u8) -> Ipv6Net {
-    let [a, b, c, d, e, f] = start;
-    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, d, e, f, 0, 0), length)
+    let address = Ipv6Addr::new(start[0], start[1], start[2], start[3], start[4], start[5], 0, 0);
+    Ipv6Net::new_assert(address, length)
 }
 
 const METADATA: &[IpAddr] = &[

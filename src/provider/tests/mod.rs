@@ -62,9 +62,9 @@ struct Bench {
 impl Bench {
     fn new(settings: ProviderSettings, names: impl NameLookup + 'static) -> Self {
         let observed = Arc::new(Observed::default());
-        let observer = Arc::clone(&observed) as Arc<dyn CallObserver>;
         let names: Arc<dyn NameLookup> = Arc::new(names);
-        Self { provider: HttpProvider::with_names(settings, observer, &names).unwrap(), observed }
+        let provider = HttpProvider::with_names(settings, Arc::clone(&observed) as _, &names).unwrap();
+        Self { provider, observed }
     }
 
     fn allowing(exceptions: &[&str]) -> Self {
