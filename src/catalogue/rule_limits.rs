@@ -1,7 +1,8 @@
 //! Limits on the shape of CEL rules. The crate's parser and evaluator recurse: without limits, a rule of a few
 //! dozen brackets ends the process by overflowing its stack, which nothing can catch.
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
+use regex::RegexBuilder;
 
 use super::success::{ANSWER_VARIABLE, RuleFault};
 
@@ -10,6 +11,8 @@ use super::success::{ANSWER_VARIABLE, RuleFault};
 const BRACKET_LIMIT: usize = 7;
 /// Operations inside operations that a rule may have.
 const EXPRESSION_LIMIT: usize = 64;
+/// Bytes that a compiled pattern may take; it is compiled anew at each use.
+const PATTERN_SIZE_LIMIT: usize = 1 << 18;
 
 /// Checks the nesting of brackets before the parser sees the text. Whatever could make this reading differ from
 /// the parser's is refused, because its error recovery reads the inside of a faulty string as code.
@@ -106,12 +109,11 @@ impl Walk {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) if self.names.contains(name) || is_type_name(name) => Ok(()),
             Expr::Ident(name) => Err(RuleFault::Undeclared(name.clone())),
-            Expr::Call(call) => call
-                .target
-                .iter()
-                .map(AsRef::as_ref)
-                .chain(&call.args)
-                .try_for_each(|part| self.expression(part)),
+            Expr::Call(call) => {
+                self.cost(call)?;
+                let target = call.target.iter().map(AsRef::as_ref);
+                target.chain(&call.args).try_for_each(|part| self.expression(part))
+            }
             Expr::List(list) => list.elements.iter().try_for_each(|part| self.expression(part)),
             Expr::Select(select) => self.expression(&select.operand),
             Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.entry(&entry.expr)),
@@ -133,6 +135,26 @@ impl Walk {
                 outcome
             }
         }
+    }
+
+    /// Refuses calls whose work or result could grow far beyond the answer.
+    fn cost(&self, call: &CallExpr) -> Result<(), RuleFault> {
+        let first = call.args.first().map(|argument| &argument.expr);
+        // Macros add to accumulators, whose names no rule can write.
+        let adds_to_accumulator = matches!(first, Some(Expr::Ident(name)) if name.starts_with('@'));
+        if self.inside_comprehension && call.func_name == operators::ADD && !adds_to_accumulator {
+            return Err(RuleFault::Costly("+ inside all, exists, exists_one, map or filter"));
+        }
+        if call.func_name == "matches" {
+            let Some(Expr::Literal(LiteralValue::String(pattern))) = call.args.last().map(|last| &last.expr)
+            else {
+                return Err(RuleFault::Costly("matches with a pattern that is not written out"));
+            };
+            if RegexBuilder::new(pattern.inner()).size_limit(PATTERN_SIZE_LIMIT).build().is_err() {
+                return Err(RuleFault::Costly("a pattern that is faulty or too large"));
+            }
+        }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &EntryExpr) -> Result<(), RuleFault> {

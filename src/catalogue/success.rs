@@ -54,6 +54,9 @@ pub enum RuleFault {
     /// One comprehension inside another: the work would grow with the square of the answer.
     #[error("must not nest all, exists, exists_one, map or filter")]
     Nested,
+    /// Work or memory that could grow far beyond the answer.
+    #[error("must not use {0}")]
+    Costly(&'static str),
     /// A name that rules do not have.
     #[error("undeclared variable \"{0}\"; declared: {ANSWER_VARIABLE}")]
     Undeclared(String),
@@ -192,6 +195,8 @@ mod tests {
     #[case("response.body.errors.size() == 0", r#"{"errors":[]}"#, Ok(true))]
     #[case("response.body.users.exists(user, user.id == 2)", r#"{"users":[{"id":1},{"id":2}]}"#, Ok(true))]
     #[case("response.body.a.filter(x, x > 1).map(x, x * 2).size() == 1", r#"{"a":[1,2]}"#, Ok(true))]
+    #[case("response.body.matches('^ping .*')", "ping pong", Ok(true))]
+    #[case("response.body.a.exists_one(x, x > 1)", r#"{"a":[1,2]}"#, Ok(true))]
     #[case("response.body.contains('pong')", "ping pong", Ok(true))]
     #[case("response.headers['content-type'].startsWith('application/json')", "", Ok(true))]
     #[case("type(response.body) == string", "<html>", Ok(true))]
@@ -227,6 +232,19 @@ mod tests {
     #[case("response.body.a.all(x, x.b.all(y, y > 0))", RuleFault::Nested)]
     #[case("((((((((1))))))))  == 1", RuleFault::TooDeep)]
     #[case("response.body.a.map(x, [1].map(y, y + x)).size() > 0", RuleFault::Nested)]
+    #[case(
+        "response.body.a.map(x, x + x).size() > 0",
+        RuleFault::Costly("+ inside all, exists, exists_one, map or filter")
+    )]
+    #[case(
+        "response.body.a.matches(response.body.b)",
+        RuleFault::Costly("matches with a pattern that is not written out")
+    )]
+    #[case("response.body.a.matches('(')", RuleFault::Costly("a pattern that is faulty or too large"))]
+    #[case(
+        "response.body.a.matches('((a{999}){999}){9}')",
+        RuleFault::Costly("a pattern that is faulty or too large")
+    )]
     #[case("responce.status == 200", RuleFault::Undeclared("responce".into()))]
     #[case("[1].all(x, x > 0) && x > 0", RuleFault::Undeclared("x".into()))]
     fn rules_that_cost_too_much_or_name_nothing_are_refused(#[case] rule: &str, #[case] fault: RuleFault) {
