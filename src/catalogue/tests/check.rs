@@ -433,3 +433,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_definition_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&check(&spec(FULL)).unwrap());
+}
