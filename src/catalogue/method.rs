@@ -163,4 +163,24 @@ impl Method {
     pub fn resolve(&self, given: &BTreeMap<String, String>) -> Result<Values, Vec<ParameterFault>> {
         resolve(&self.parameters, given)
     }
+
+    /// Whether the method ends in an access token of our own.
+    pub fn issues_token(&self) -> bool {
+        issues_token(self.auth_type)
+    }
+
+    /// The method, followed by its variant with the folder's own OAuth app where there is one.
+    pub(super) fn with_own_app(self) -> Vec<Self> {
+        if self.auth_type == AuthType::OAuth2AuthorizationCode {
+            let variant = Self { auth_type: AuthType::OAuth2BringYourOwnApp, ..self.clone() };
+            vec![self, variant]
+        } else {
+            vec![self]
+        }
+    }
+}
+
+/// Types that end in an access token.
+pub(super) fn issues_token(auth_type: AuthType) -> bool {
+    auth_type.has_oauth_client() || matches!(auth_type, AuthType::JWTBearer | AuthType::SessionLogin)
 }

@@ -10,6 +10,7 @@ pub mod fault;
 pub mod method;
 pub mod parameters;
 pub mod pointer;
+mod rule_limits;
 pub mod success;
 pub mod template;
 

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::{Context, Env, ExecutionError, Program};
 use serde_json::Value as Json;
+
+use super::rule_limits;
 
 /// Bytes that a rule may have.
 const SOURCE_LIMIT: usize = 2 * 1024;
@@ -17,7 +18,7 @@ const BODY_LIMIT: usize = 64 * 1024;
 const ELEMENT_LIMIT: usize = 1000;
 
 /// The variable that rules look at.
-const ANSWER_VARIABLE: &str = "response";
+pub(super) const ANSWER_VARIABLE: &str = "response";
 
 static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
@@ -47,9 +48,15 @@ pub enum RuleFault {
     /// No CEL expression.
     #[error("is not a CEL expression: {0}")]
     Syntax(String),
+    /// Brackets in brackets, or operations on operations, more deeply than any rule needs.
+    #[error("is nested too deeply")]
+    TooDeep,
     /// One comprehension inside another: the work would grow with the square of the answer.
     #[error("must not nest all, exists, exists_one, map or filter")]
     Nested,
+    /// Work or memory that could grow far beyond the answer.
+    #[error("must not use {0}")]
+    Costly(&'static str),
     /// A name that rules do not have.
     #[error("undeclared variable \"{0}\"; declared: {ANSWER_VARIABLE}")]
     Undeclared(String),
@@ -80,10 +87,11 @@ impl SuccessRule {
         if source.len() > SOURCE_LIMIT {
             return Err(RuleFault::TooLong);
         }
+        rule_limits::check_source(source)?;
         let program = ENVIRONMENT.compile(source).map_err(|errors| {
             RuleFault::Syntax(errors.errors.first().map(|error| error.msg.clone()).unwrap_or_default())
         })?;
-        walk(program.expression(), &mut vec![ANSWER_VARIABLE.to_owned()], false)?;
+        rule_limits::check_expression(program.expression())?;
         Ok(Self { program: Some(Arc::new(program)) })
     }
 
@@ -164,56 +172,6 @@ fn to_cel(json: Json) -> Result<cel::Value, RuleFault> {
     })
 }
 
-/// Refuses nested comprehensions and names that nothing declares. A comprehension over the result of another
-/// one is fine: their costs add up instead of multiplying.
-fn walk(expression: &IdedExpr, names: &mut Vec<String>, inside: bool) -> Result<(), RuleFault> {
-    match &expression.expr {
-        Expr::Unspecified | Expr::Literal(_) => Ok(()),
-        Expr::Ident(name) if names.contains(name) || is_type_name(name) => Ok(()),
-        Expr::Ident(name) => Err(RuleFault::Undeclared(name.clone())),
-        Expr::Call(call) => call
-            .target
-            .iter()
-            .map(AsRef::as_ref)
-            .chain(&call.args)
-            .try_for_each(|part| walk(part, names, inside)),
-        Expr::List(list) => list.elements.iter().try_for_each(|part| walk(part, names, inside)),
-        Expr::Select(select) => walk(&select.operand, names, inside),
-        Expr::Map(map) => map.entries.iter().try_for_each(|entry| walk_entry(&entry.expr, names, inside)),
-        Expr::Struct(fields) => {
-            fields.entries.iter().try_for_each(|entry| walk_entry(&entry.expr, names, inside))
-        }
-        Expr::Comprehension(_) if inside => Err(RuleFault::Nested),
-        Expr::Comprehension(comprehension) => {
-            walk(&comprehension.iter_range, names, inside)?;
-            walk(&comprehension.accu_init, names, inside)?;
-            let declared = names.len();
-            names.push(comprehension.iter_var.clone());
-            names.extend(comprehension.iter_var2.clone());
-            names.push(comprehension.accu_var.clone());
-            let parts = [&comprehension.loop_cond, &comprehension.loop_step, &comprehension.result];
-            let outcome = parts.into_iter().try_for_each(|part| walk(part, names, true));
-            names.truncate(declared);
-            outcome
-        }
-    }
-}
-
-fn walk_entry(entry: &EntryExpr, names: &mut Vec<String>, inside: bool) -> Result<(), RuleFault> {
-    match entry {
-        EntryExpr::StructField(field) => walk(&field.value, names, inside),
-        EntryExpr::MapEntry(entry) => {
-            walk(&entry.key, names, inside)?;
-            walk(&entry.value, names, inside)
-        }
-    }
-}
-
-/// Type names, which rules need for `type(x) == string`.
-fn is_type_name(name: &str) -> bool {
-    matches!(name, "bool" | "bytes" | "double" | "int" | "list" | "map" | "null_type" | "string" | "uint")
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -237,6 +195,8 @@ mod tests {
     #[case("response.body.errors.size() == 0", r#"{"errors":[]}"#, Ok(true))]
     #[case("response.body.users.exists(user, user.id == 2)", r#"{"users":[{"id":1},{"id":2}]}"#, Ok(true))]
     #[case("response.body.a.filter(x, x > 1).map(x, x * 2).size() == 1", r#"{"a":[1,2]}"#, Ok(true))]
+    #[case("response.body.matches('^ping .*')", "ping pong", Ok(true))]
+    #[case("response.body.a.exists_one(x, x > 1)", r#"{"a":[1,2]}"#, Ok(true))]
     #[case("response.body.contains('pong')", "ping pong", Ok(true))]
     #[case("response.headers['content-type'].startsWith('application/json')", "", Ok(true))]
     #[case("type(response.body) == string", "<html>", Ok(true))]
@@ -263,13 +223,28 @@ mod tests {
     #[case(302, false)]
     #[case(401, false)]
     fn without_a_rule_any_2xx_status_is_success(#[case] status: u16, #[case] expected: bool) {
-        let answer = Answer { status, headers: &BTreeMap::new(), body: &[0; BODY_LIMIT + 1] };
+        let body = vec![0; BODY_LIMIT + 1];
+        let answer = Answer { status, headers: &BTreeMap::new(), body: &body };
         assert_eq!(SuccessRule::default().evaluate(&answer), Ok(expected));
     }
 
     #[rstest]
     #[case("response.body.a.all(x, x.b.all(y, y > 0))", RuleFault::Nested)]
+    #[case("((((((((1))))))))  == 1", RuleFault::TooDeep)]
     #[case("response.body.a.map(x, [1].map(y, y + x)).size() > 0", RuleFault::Nested)]
+    #[case(
+        "response.body.a.map(x, x + x).size() > 0",
+        RuleFault::Costly("+ inside all, exists, exists_one, map or filter")
+    )]
+    #[case(
+        "response.body.a.matches(response.body.b)",
+        RuleFault::Costly("matches with a pattern that is not written out")
+    )]
+    #[case("response.body.a.matches('(')", RuleFault::Costly("a pattern that is faulty or too large"))]
+    #[case(
+        "response.body.a.matches('((a{999}){999}){9}')",
+        RuleFault::Costly("a pattern that is faulty or too large")
+    )]
     #[case("responce.status == 200", RuleFault::Undeclared("responce".into()))]
     #[case("[1].all(x, x > 0) && x > 0", RuleFault::Undeclared("x".into()))]
     fn rules_that_cost_too_much_or_name_nothing_are_refused(#[case] rule: &str, #[case] fault: RuleFault) {
@@ -283,6 +258,31 @@ mod tests {
     #[case("'")]
     fn what_is_no_expression_is_refused(#[case] rule: &str) {
         assert!(matches!(SuccessRule::compile(rule), Err(RuleFault::Syntax(_))));
+    }
+
+    #[rstest]
+    #[case::selections("response", ".a", "")]
+    #[case::negations("", "!", "true")]
+    #[case::minuses("", "-", "1")]
+    #[case::brackets("", "[", "")]
+    #[case::closed_parentheses("", "(", "1")]
+    #[case::sums("1", "+1", "")]
+    #[case::conjunctions("true", "&&true", "")]
+    #[case::choices("true", "?true:true", "")]
+    #[case::indices("response", "[0]", "")]
+    #[case::calls("response", ".size()", "")]
+    #[case::in_chain("1", " in 1", "")]
+    fn long_chains_end_in_a_result_and_not_in_the_stack(
+        #[case] start: &str,
+        #[case] link: &str,
+        #[case] end: &str,
+    ) {
+        // A thread of a runtime has no more stack than a thread of a test.
+        let links = (SOURCE_LIMIT - start.len() - end.len()) / link.len();
+        let source = format!("{start}{}{end}", link.repeat(links));
+        if let Ok(rule) = SuccessRule::compile(&source) {
+            let _ = rule.evaluate(&Answer { status: 200, headers: &BTreeMap::new(), body: b"{}" });
+        }
     }
 
     #[test]

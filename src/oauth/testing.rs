@@ -7,14 +7,9 @@ use crate::catalogue::{Definition, check};
 
 /// A request as it would look on the wire: method and address, headers in order, body.
 pub(super) fn wire(request: &Request) -> String {
-    let mut text = format!("{} {}\n", request.method, request.url);
-    for (name, value) in &request.headers {
-        text.push_str(&format!("{name}: {}\n", value.expose_secret()));
-    }
-    if let Some(body) = &request.body {
-        text.push_str(&format!("\n{}", body.expose_secret()));
-    }
-    text
+    let headers = request.headers.iter().map(|(name, value)| format!("{name}: {}\n", value.expose_secret()));
+    let body = request.body.iter().map(|body| format!("\n{}", body.expose_secret()));
+    std::iter::once(format!("{} {}\n", request.method, request.url)).chain(headers).chain(body).collect()
 }
 
 /// An answer.

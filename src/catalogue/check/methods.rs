@@ -5,7 +5,7 @@ use super::templates::Known;
 use crate::api::AuthType;
 use crate::api::connector::{self, AuthMethod, ConnectorSpec, Parameter};
 use crate::catalogue::fault::Faults;
-use crate::catalogue::method::{Method, Placement};
+use crate::catalogue::method::{Method, Placement, issues_token};
 use crate::catalogue::parameters::Declared;
 use crate::catalogue::template::Template;
 
@@ -106,11 +106,6 @@ fn one_method(
     }
 }
 
-/// Types that end in an access token.
-fn issues_token(auth_type: AuthType) -> bool {
-    auth_type.has_oauth_client() || matches!(auth_type, AuthType::JWTBearer | AuthType::SessionLogin)
-}
-
 /// Secrets that a type brings with it where the connector declares nothing of that name: those that the default
 /// placement or the declared one uses.
 fn implied_secrets(method: &AuthMethod, declared: &[Declared]) -> Vec<Declared> {
@@ -168,21 +163,4 @@ fn bearer(name: &str) -> Placement {
     let template = Template::parse(&format!("Bearer {{{name}}}")).ok();
     let headers = template.into_iter().map(|template| (http::header::AUTHORIZATION, template)).collect();
     Placement::Fields { headers, query: Vec::new(), body: None }
-}
-
-impl Method {
-    /// Whether the method ends in an access token of our own.
-    pub fn issues_token(&self) -> bool {
-        issues_token(self.auth_type)
-    }
-
-    /// The method, followed by its variant with the folder's own OAuth app where there is one.
-    pub(super) fn with_own_app(self) -> Vec<Self> {
-        if self.auth_type == AuthType::OAuth2AuthorizationCode {
-            let variant = Self { auth_type: AuthType::OAuth2BringYourOwnApp, ..self.clone() };
-            vec![self, variant]
-        } else {
-            vec![self]
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
@@ -404,4 +405,37 @@ fn all_faults_come_at_once_and_in_order() {
             "spec.verify.success",
         ]
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn checking_never_panics(text in "(https?://)?[{}a-z/:.?#\\PC]{0,32}", which in 0usize..12) {
+        let mut spec = spec(FULL);
+        let place = match which {
+            0 => &mut spec.display_name,
+            1 => spec.base_url.as_mut().unwrap(),
+            2 => &mut spec.parameters[0].name,
+            3 => spec.parameters[0].pattern.as_mut().unwrap(),
+            4 => spec.parameters[1].default.as_mut().unwrap(),
+            5 => &mut spec.auth_methods[0].oauth2.as_mut().unwrap().token_url,
+            6 => spec.auth_methods[0].oauth2.as_mut().unwrap().token_parameters.get_mut("audience").unwrap(),
+            7 => spec.auth_methods[3].request.as_mut().unwrap().headers.get_mut("X-Key").unwrap(),
+            8 => spec.auth_methods[3].request.as_mut().unwrap().query.get_mut("k").unwrap(),
+            9 => spec.account.as_mut().unwrap().id_path.as_mut().unwrap(),
+            10 => &mut spec.verify.as_mut().unwrap().url,
+            _ => spec.verify.as_mut().unwrap().success.as_mut().unwrap(),
+        };
+        place.clone_from(&text);
+        if let Err(faults) = check(&spec) {
+            prop_assert!(faults.iter().all(|fault| fault.field.starts_with("spec.") && !fault.problem.is_empty()));
+        }
+    }
+}
+
+#[test]
+fn a_definition_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>(_: &T) {}
+    shared(&check(&spec(FULL)).unwrap());
 }
