@@ -8,3 +8,5 @@ pub mod envelope;
 pub mod oauth;
 pub mod ports;
 pub mod provider;
+pub mod runtime;
+pub mod web;

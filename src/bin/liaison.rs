@@ -1,1 +1,58 @@
-fn main() {}
+//! The operator, and the tools that come with it.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use liaison::runtime::{self, generate};
+
+/// Liaison makes connections to SaaS applications a Kubernetes resource.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator
+    Run(Box<runtime::Settings>),
+    /// Write the files that are made from the types: CRDs, their copies in the chart, the API reference
+    Generate {
+        /// Write nothing; fail if a file is not current
+        #[arg(long)]
+        check: bool,
+        /// The repository's root
+        #[arg(long, default_value = ".")]
+        root: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "liaison: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Run(settings) => {
+            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(runtime::run(*settings))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Generate { check, root } => {
+            let paths = if check { generate::stale(&root)? } else { generate::write(&root)? };
+            let verb = if check { "not current" } else { "written" };
+            for path in &paths {
+                writeln!(std::io::stdout(), "{verb}: {}", path.display())?;
+            }
+            Ok(if check && !paths.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+    }
+}

@@ -30,6 +30,11 @@ impl HostAndPort {
     pub fn of(url: &Url) -> Option<Self> {
         Some(Self { host: url.host()?.to_owned(), port: url.port_or_known_default()? })
     }
+
+    /// The host as addresses write it, and the port.
+    pub fn parts(&self) -> (String, u16) {
+        (self.host.to_string(), self.port)
+    }
 }
 
 impl FromStr for HostAndPort {

@@ -64,8 +64,7 @@ impl LeaseClock {
 pub struct Candidate {
     /// The lease's end, for whoever is about to act.
     pub clock: Arc<LeaseClock>,
-    /// Whether this replica leads.
-    pub leading: watch::Receiver<bool>,
+    leading: watch::Receiver<bool>,
     manager: JoinHandle<Result<kube_lease_manager::LeaseManager, kube_lease_manager::LeaseManagerError>>,
     watcher: JoinHandle<()>,
 }
@@ -88,6 +87,13 @@ impl Candidate {
         let watcher = tokio::spawn(follow(client.clone(), settings.clone(), Arc::clone(&clock), time));
         let (leading, manager) = manager.watch().await;
         Ok(Self { clock, leading, manager, watcher })
+    }
+
+    /// Waits until this replica leads, or does not.
+    pub async fn until(&self, leads: bool) -> anyhow::Result<()> {
+        let mut leading = self.leading.clone();
+        leading.wait_for(|leading| *leading == leads).await.context("the lease's manager has ended")?;
+        Ok(())
     }
 
     /// Gives leadership back, so that another replica need not wait.

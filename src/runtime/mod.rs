@@ -1,0 +1,185 @@
+//! The only place that knows everything: settings, logs, leadership, listeners, wiring and shutdown.
+
+mod controllers;
+pub mod generate;
+mod leadership;
+mod metrics;
+mod settings;
+mod telemetry;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::load_or_create_keyring;
+use crate::domain::connection;
+use crate::ports::{CallObserver, Clock, Leadership, SelfReport};
+use crate::provider::{EgressPolicy, HostAndPort, HttpProvider, ProviderSettings};
+use crate::web;
+
+use leadership::Candidate;
+use metrics::Metrics;
+
+pub use settings::Settings;
+
+/// The machine's clock.
+struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
+        Timestamp::now()
+    }
+}
+
+/// Runs the operator until it is told to stop, or stops leading.
+pub async fn run(settings: Settings) -> anyhow::Result<()> {
+    telemetry::start(&settings.log, settings.log_json)?;
+    // Only the first caller in a process sets it; a library that was faster has set the same one.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+
+    let metrics = Arc::new(Metrics::default());
+    let provider = Arc::new(provider(&settings, Arc::clone(&metrics) as Arc<dyn CallObserver>)?);
+    let mut config = kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
+    let agent = concat!("liaison/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+    let client = Client::try_from(config).context("connect to the API server")?;
+
+    let stop = CancellationToken::new();
+    let mut listeners = JoinSet::new();
+    let report = Arc::new(Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new() });
+    let internal = web::internal::router(Arc::clone(&report) as Arc<dyn SelfReport>);
+    listeners.spawn(serve(settings.internal_address, internal, stop.clone()));
+    listeners.spawn(serve(settings.public_address, web::public::router(), stop.clone()));
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let outcome = tokio::select! {
+        outcome = act(&settings, client, provider, metrics, clock, report, stop.clone()) => outcome,
+        ended = listeners.join_next() => match ended {
+            Some(Ok(Err(error))) => Err(error),
+            _ => Err(anyhow::anyhow!("a listener has ended")),
+        },
+    };
+    stop.cancel();
+    while listeners.join_next().await.is_some() {}
+    outcome
+}
+
+async fn act(
+    settings: &Settings,
+    client: Client,
+    provider: Arc<HttpProvider>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    report: Arc<Report>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let keyring = load_or_create_keyring(&client, &settings.namespace).await?;
+    let candidate = Candidate::stand(&client, settings, Arc::clone(&clock)).await?;
+    let _ = report.ready.set(());
+    let mut terminated = std::pin::pin!(terminated());
+    tracing::info!(identity = settings.identity, "standing for leadership");
+    tokio::select! {
+        led = candidate.until(true) => led?,
+        () = &mut terminated => {
+            candidate.resign().await;
+            return Ok(());
+        }
+    }
+
+    tracing::info!(identity = settings.identity, "leading");
+    let parts = controllers::Parts {
+        client,
+        provider,
+        clock,
+        leadership: Arc::clone(&candidate.clock) as Arc<dyn Leadership>,
+        metrics,
+        keyring,
+        decisions: decisions(settings),
+    };
+    let working = controllers::run(parts, settings, stop.clone());
+    let mut working = std::pin::pin!(working);
+    let lost = tokio::select! {
+        () = &mut working => true,
+        _ = candidate.until(false) => true,
+        () = &mut terminated => false,
+    };
+    tracing::info!(lost, "stopping; what is under way is finished first");
+    stop.cancel();
+    let finished = tokio::time::timeout(settings.provider_timeout * 2, working).await;
+    candidate.resign().await;
+    if finished.is_err() {
+        tracing::warn!("a pass did not end in time");
+    }
+    anyhow::ensure!(!lost, "leadership was lost; a new process stands for it again");
+    Ok(())
+}
+
+fn decisions(settings: &Settings) -> connection::Settings {
+    connection::Settings {
+        refresh_fraction: settings.refresh_fraction,
+        verify_interval: settings.verify_interval,
+        egress_exceptions: settings.egress_exceptions.iter().map(HostAndPort::parts).collect(),
+        egress_addresses: settings.egress_addresses.clone(),
+    }
+}
+
+fn provider(settings: &Settings, observer: Arc<dyn CallObserver>) -> anyhow::Result<HttpProvider> {
+    let extra_ca_pem = match &settings.provider_ca_file {
+        Some(path) => std::fs::read(path).with_context(|| format!("read {}", path.display()))?,
+        None => Vec::new(),
+    };
+    let settings = ProviderSettings {
+        request_timeout: settings.provider_timeout,
+        per_host_concurrency: settings.provider_concurrency,
+        per_host_rate: settings.provider_rate,
+        egress: EgressPolicy {
+            exceptions: settings.egress_exceptions.clone(),
+            denied_networks: settings.egress_denied_networks.clone(),
+        },
+        extra_ca_pem,
+        ..ProviderSettings::default()
+    };
+    HttpProvider::new(settings, observer).context("set up requests to providers")
+}
+
+async fn serve(address: SocketAddr, router: Router, stop: CancellationToken) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await.context("serve")
+}
+
+/// Resolves on SIGTERM, as Kubernetes sends it, and on Ctrl-C.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupted => {} }
+        }
+        Err(_) => {
+            let _ = interrupted.await;
+        }
+    }
+}
+
+struct Report {
+    metrics: Arc<Metrics>,
+    ready: std::sync::OnceLock<()>,
+}
+
+impl SelfReport for Report {
+    fn ready(&self) -> Result<(), String> {
+        self.ready.get().copied().ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+}
