@@ -19,6 +19,8 @@ struct Arguments {
 enum Command {
     /// Run the operator
     Run(Box<runtime::Settings>),
+    /// Let go of everything in the cluster, so that nothing waits for an operator that is gone; objects stay
+    Uninstall(runtime::uninstall::Settings),
     /// Write the files that are made from the types: CRDs, their copies in the chart, the API reference
     Generate {
         /// Write nothing; fail if a file is not current
@@ -43,7 +45,11 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(settings) => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(runtime::run(*settings))?;
+            threads()?.block_on(runtime::run(*settings))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Uninstall(settings) => {
+            threads()?.block_on(runtime::uninstall::run(&settings, &mut std::io::stdout()))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Generate { check, root } => {
@@ -55,4 +61,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             Ok(if check && !paths.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
     }
+}
+
+fn threads() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

@@ -37,3 +37,17 @@ pub const CLUSTER: &[Access] = &[
 pub const OWN_NAMESPACE: &[Access] = &[
     access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"]),
 ];
+
+/// Rights of `liaison uninstall` in all namespaces.
+pub const UNINSTALL_CLUSTER: &[Access] = &[
+    access("liaison.dev", "connections", &["list", "patch"]),
+    access("liaison.dev", "folders", &["list", "patch"]),
+    access("admissionregistration.k8s.io", "validatingwebhookconfigurations", &["list", "delete"]),
+    access("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &["list", "delete"]),
+];
+
+/// Rights of `liaison uninstall` in the operator's own namespace.
+pub const UNINSTALL_OWN_NAMESPACE: &[Access] = &[
+    access("apps", "deployments/scale", &["patch"]),
+    access("coordination.k8s.io", "leases", &["get"]),
+];

@@ -9,6 +9,7 @@ mod keyring;
 mod record;
 mod secrets;
 mod token_store;
+pub mod uninstall;
 pub mod watch;
 
 use std::sync::Arc;

@@ -9,6 +9,8 @@ use kube::ResourceExt;
 
 use crate::api::crds;
 
+use super::chart;
+
 /// First line of every generated file.
 const NOTICE: &str = "# Made by `make generate` from src/api; do not edit.\n";
 
@@ -19,7 +21,9 @@ pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
         let kind = crd.spec.names.plural.clone();
         let yaml = serde_yaml::to_string(&crd).with_context(|| format!("write {}", crd.name_any()))?;
         files.insert(PathBuf::from(format!("crds/{kind}.yaml")), format!("{NOTICE}{yaml}"));
+        files.insert(chart::crd_path(&crd), chart::crd(&crd)?);
     }
+    files.insert(PathBuf::from(chart::ACCESS_PATH), chart::access()?);
     Ok(files)
 }
 

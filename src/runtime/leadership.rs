@@ -18,7 +18,7 @@ use crate::ports::{Clock, Leadership};
 use super::settings::Settings;
 
 /// Name of the lease in the operator's namespace.
-const LEASE: &str = "liaison-leader";
+pub(super) const LEASE: &str = "liaison-leader";
 
 /// The lease's end as this process knows it. A frozen process that wakes up finds it passed.
 #[derive(Default)]

@@ -1,11 +1,13 @@
 //! The only place that knows everything: settings, logs, leadership, listeners, wiring and shutdown.
 
+mod chart;
 mod controllers;
 pub mod generate;
 mod leadership;
 mod metrics;
 mod settings;
 mod telemetry;
+pub mod uninstall;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -47,10 +49,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let metrics = Arc::new(Metrics::default());
     let provider = Arc::new(provider(&settings, Arc::clone(&metrics) as Arc<dyn CallObserver>)?);
-    let mut config = kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
-    let agent = concat!("liaison/", env!("CARGO_PKG_VERSION"));
-    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-    let client = Client::try_from(config).context("connect to the API server")?;
+    let client = connect().await?;
 
     let closing = CancellationToken::new();
     let mut listeners = JoinSet::new();
@@ -70,6 +69,14 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     closing.cancel();
     while listeners.join_next().await.is_some() {}
     outcome
+}
+
+/// Connects to the API server, in the cluster or by KUBECONFIG.
+async fn connect() -> anyhow::Result<Client> {
+    let mut config = kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
+    let agent = concat!("liaison/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+    Client::try_from(config).context("connect to the API server")
 }
 
 async fn act(

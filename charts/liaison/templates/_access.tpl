@@ -1,0 +1,99 @@
+{{- /* Made by `make generate` from src/cluster/access.rs; do not edit. */}}
+{{- define "liaison.rules.cluster" -}}
+- apiGroups:
+  - liaison.dev
+  resources:
+  - connectors
+  verbs:
+  - get
+  - list
+  - watch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - connectors/status
+  verbs:
+  - patch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - folders
+  verbs:
+  - get
+  - list
+  - watch
+  - patch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - folders/status
+  verbs:
+  - patch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - connections
+  verbs:
+  - get
+  - list
+  - watch
+  - patch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - connections/status
+  verbs:
+  - patch
+- apiGroups:
+  - ''
+  resources:
+  - secrets
+  verbs:
+  - get
+  - list
+  - watch
+  - create
+  - patch
+- apiGroups:
+  - ''
+  resources:
+  - namespaces
+  verbs:
+  - get
+  - list
+  - watch
+  - create
+  - patch
+  - delete
+- apiGroups:
+  - ''
+  resources:
+  - pods
+  verbs:
+  - list
+- apiGroups:
+  - ''
+  resources:
+  - persistentvolumeclaims
+  verbs:
+  - list
+- apiGroups:
+  - events.k8s.io
+  resources:
+  - events
+  verbs:
+  - create
+  - patch
+{{- end }}
+{{- define "liaison.rules.ownNamespace" -}}
+- apiGroups:
+  - coordination.k8s.io
+  resources:
+  - leases
+  verbs:
+  - get
+  - watch
+  - list
+  - create
+  - patch
+{{- end }}

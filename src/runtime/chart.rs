@@ -1,0 +1,88 @@
+//! The generated parts of the chart: copies of the CRDs, and the operator's rights.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::cluster::access::{self, Access};
+
+/// The template that defines the operator's rights.
+pub const ACCESS_PATH: &str = "charts/liaison/templates/_access.tpl";
+
+/// The template that installs a CRD.
+pub fn crd_path(crd: &CustomResourceDefinition) -> PathBuf {
+    PathBuf::from(format!("charts/liaison/templates/crd-{}.yaml", crd.spec.names.plural))
+}
+
+/// A CRD as a template: with the chart's labels, and kept on uninstall if the values say so.
+pub fn crd(crd: &CustomResourceDefinition) -> anyhow::Result<String> {
+    let name = crd.name_any();
+    let only_named = ObjectMeta { name: crd.metadata.name.clone(), ..ObjectMeta::default() };
+    ensure!(crd.metadata == only_named, "the chart's copy of {name} would lose metadata");
+    let spec = serde_yaml::to_string(&json!({ "spec": crd.spec })).with_context(|| format!("write {name}"))?;
+    Ok(format!(
+        "{{{{- /* Made by `make generate` from src/api; do not edit. */}}}}
+{{{{- if .Values.crds.enabled }}}}
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: {name}
+  labels:
+    {{{{- include \"liaison.labels\" . | nindent 4 }}}}
+  {{{{- if .Values.crds.keep }}}}
+  annotations:
+    helm.sh/resource-policy: keep
+  {{{{- end }}}}
+{}{{{{- end }}}}
+",
+        escaped(&spec)
+    ))
+}
+
+/// The operator's rights as two named templates, each a list of rules.
+pub fn access() -> anyhow::Result<String> {
+    Ok(format!(
+        "{{{{- /* Made by `make generate` from src/cluster/access.rs; do not edit. */}}}}
+{{{{- define \"liaison.rules.cluster\" -}}}}
+{}{{{{- end }}}}
+{{{{- define \"liaison.rules.ownNamespace\" -}}}}
+{}{{{{- end }}}}
+",
+        rules(access::CLUSTER)?,
+        rules(access::OWN_NAMESPACE)?
+    ))
+}
+
+fn rules(table: &[Access]) -> anyhow::Result<String> {
+    let rule = |access: &Access| {
+        json!({ "apiGroups": [access.group], "resources": [access.resource], "verbs": access.verbs })
+    };
+    let rules: Vec<Value> = table.iter().map(rule).collect();
+    serde_yaml::to_string(&rules).context("write the operator's rights")
+}
+
+/// Text that comes out of Helm's templates as it is.
+fn escaped(text: &str) -> String {
+    text.replace("{{", "{{ \"{{\" }}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_looks_like_a_template_in_a_description_is_shown_as_it_is() {
+        assert_eq!(escaped("as {{ .Name }}, or {name}"), "as {{ \"{{\" }} .Name }}, or {name}");
+    }
+
+    #[test]
+    fn metadata_that_the_copy_would_lose_is_refused() {
+        let mut definition = crate::api::crds::all().remove(0);
+        definition.labels_mut().insert("a".to_owned(), "b".to_owned());
+        assert!(crd(&definition).unwrap_err().to_string().contains("would lose metadata"));
+    }
+}
