@@ -1,0 +1,69 @@
+{{- /* The operator's settings: its flags' environment variables. */}}
+{{- define "liaison.environment" -}}
+- name: LIAISON_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: LIAISON_IDENTITY
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: LIAISON_PUBLIC_URL
+  value: {{ .Values.publicURL | quote }}
+- name: LIAISON_PUBLIC_ADDRESS
+  value: {{ printf "%s:8400" .Values.listenAddress | quote }}
+- name: LIAISON_INTERNAL_ADDRESS
+  value: {{ printf "%s:8401" .Values.listenAddress | quote }}
+- name: LIAISON_LEASE_SECONDS
+  value: {{ .Values.leaderElection.leaseSeconds | quote }}
+- name: LIAISON_CONCURRENCY
+  value: {{ .Values.concurrency | quote }}
+- name: LIAISON_REFRESH_FRACTION
+  value: {{ .Values.refreshFraction | quote }}
+- name: LIAISON_VERIFY_INTERVAL
+  value: {{ .Values.verifyInterval | quote }}
+- name: LIAISON_LOG
+  value: {{ .Values.log.filter | quote }}
+- name: LIAISON_LOG_JSON
+  value: {{ .Values.log.json | quote }}
+- name: LIAISON_PROVIDER_TIMEOUT
+  value: {{ .Values.provider.timeout | quote }}
+- name: LIAISON_PROVIDER_CONCURRENCY
+  value: {{ .Values.provider.concurrency | quote }}
+- name: LIAISON_PROVIDER_RATE
+  value: {{ .Values.provider.rate | quote }}
+{{- with .Values.provider.egressExceptions }}
+- name: LIAISON_EGRESS_EXCEPTIONS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.provider.deniedNetworks }}
+- name: LIAISON_EGRESS_DENIED_NETWORKS
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- with .Values.provider.egressAddresses }}
+- name: LIAISON_EGRESS_ADDRESSES
+  value: {{ join "," . | quote }}
+{{- end }}
+{{- if include "liaison.ca" . }}
+- name: LIAISON_PROVIDER_CA_FILE
+  value: {{ printf "/etc/liaison/ca/%s" .Values.provider.ca.key | quote }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The volume with further certificate authorities; nothing where there is none. */}}
+{{- define "liaison.ca" -}}
+{{- with .Values.provider.ca }}
+{{- if and .configMapName .secretName }}
+{{- fail "provider.ca: give configMapName or secretName, not both" }}
+{{- else if .configMapName -}}
+configMap:
+  name: {{ .configMapName }}
+{{- else if .secretName -}}
+secret:
+  secretName: {{ .secretName }}
+{{- end }}
+{{- end }}
+{{- end }}
