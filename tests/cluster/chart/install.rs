@@ -1,0 +1,1 @@
+//! The whole life of a release on a real API server.

@@ -1,0 +1,201 @@
+//! What the chart renders, without a cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use clap::{ArgAction, Args};
+use liaison::runtime::Settings;
+use serde_json::{Value, json};
+
+use super::{RELEASE, helm, names, object, of_kind, parse, render};
+use crate::support::control_plane::output_of;
+use crate::support::repository;
+
+#[test]
+fn helm_finds_nothing_to_complain_about() -> Result<()> {
+    output_of(&mut helm(&["lint", "--strict", "charts/liaison"])?)?;
+    Ok(())
+}
+
+#[rstest::rstest]
+#[case("replica=2")]
+#[case("image.name=x")]
+#[case("networkPolicy.egress.rule=x")]
+#[case("replicas=two")]
+#[case("image.digest=sha256:abc")]
+#[case("publicURL=ftp://liaison.example.com")]
+#[case("refreshFraction=2")]
+fn a_value_that_the_chart_does_not_know_is_refused(#[case] value: &str) -> Result<()> {
+    let error = render(&["--set", value]).expect_err("it is refused").to_string();
+    let key = value.split(['=', '.']).next().unwrap_or_default();
+    assert!(error.contains("schema") && error.contains(key), "{error}");
+    Ok(())
+}
+
+#[test]
+fn every_value_has_a_schema_and_a_default() -> Result<()> {
+    let read = |file| std::fs::read_to_string(repository().join("charts/liaison").join(file));
+    let schema: Value = serde_json::from_str(&read("values.schema.json")?)?;
+    let values: Value = serde_yaml::from_str(&read("values.yaml")?)?;
+    same_keys("", &schema, &values)
+}
+
+fn same_keys(path: &str, schema: &Value, values: &Value) -> Result<()> {
+    let Some(properties) = schema["properties"].as_object() else { return Ok(()) };
+    assert_eq!(schema["additionalProperties"], false, "{path} takes any key");
+    let known: BTreeSet<_> = properties.keys().filter(|key| *key != "global").collect();
+    let values = values.as_object().with_context(|| format!("values of {path}"))?;
+    assert_eq!(known, values.keys().collect(), "{path}");
+    for key in known {
+        same_keys(&format!("{path}.{key}"), &properties[key], &values[key])?;
+    }
+    Ok(())
+}
+
+#[test]
+fn the_chart_carries_the_same_crds_as_the_crds_folder() -> Result<()> {
+    let kept = render(&[])?;
+    let let_go = render(&["--set=crds.keep=false"])?;
+    let folder = std::fs::read_dir(repository().join("crds"))?;
+    let files = folder.map(|file| Ok(file?.path())).collect::<Result<Vec<_>>>()?;
+    assert_eq!(of_kind(&kept, "CustomResourceDefinition").len(), files.len());
+    for file in files {
+        let crd: Value = serde_yaml::from_str(&std::fs::read_to_string(&file)?)?;
+        let name = crd["metadata"]["name"].as_str().context("name")?;
+        let copy = object(&kept, "CustomResourceDefinition", name)?;
+        assert_eq!(copy["spec"], crd["spec"], "{name}");
+        assert_eq!(copy["metadata"]["annotations"]["helm.sh/resource-policy"], "keep", "{name}");
+        let copy = object(&let_go, "CustomResourceDefinition", name)?;
+        assert_eq!(copy["metadata"]["annotations"], Value::Null, "{name}");
+    }
+    assert!(names(&render(&["--set=crds.enabled=false"])?, "CustomResourceDefinition").is_empty());
+    Ok(())
+}
+
+fn container(objects: &[Value]) -> Result<&Value> {
+    Ok(&object(objects, "Deployment", RELEASE)?["spec"]["template"]["spec"]["containers"][0])
+}
+
+#[test]
+fn every_setting_of_the_operator_is_one_of_the_values() -> Result<()> {
+    let values = json!({ "provider": {
+        "egressExceptions": ["provider.example.com:8443", "other.example.com:80"], "deniedNetworks": ["10.0.0.0/8"],
+        "egressAddresses": ["192.0.2.1", "192.0.2.2"], "ca": { "secretName": "authorities" },
+    }});
+    let objects = render(&["--set-json", &format!("provider={}", values["provider"])])?;
+    let environment = container(&objects)?["env"].as_array().context("environment")?;
+    let set: BTreeMap<_, _> = environment
+        .iter()
+        .map(|variable| (variable["name"].as_str().unwrap_or_default(), variable["value"].as_str().unwrap_or("x")))
+        .collect();
+
+    let command = Settings::augment_args(clap::Command::new("run"));
+    let mut known = BTreeSet::new();
+    let mut flags = vec!["run".to_owned()];
+    for argument in command.get_arguments() {
+        let variable = argument.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+        known.insert(variable);
+        if let (ArgAction::Set | ArgAction::Append, Some(value)) = (argument.get_action(), set.get(variable)) {
+            flags.push(format!("--{}={value}", argument.get_long().unwrap_or_default()));
+        }
+    }
+    assert_eq!(known, set.keys().copied().collect());
+    command.clone().try_get_matches_from(flags)?;
+    Ok(())
+}
+
+#[test]
+fn the_variables_of_services_do_not_reach_the_pods() -> Result<()> {
+    let objects = render(&[])?;
+    for kind in ["Deployment", "Job"] {
+        for object in of_kind(&objects, kind) {
+            assert_eq!(object["spec"]["template"]["spec"]["enableServiceLinks"], false, "{kind}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_digest_pins_the_image_of_every_pod() -> Result<()> {
+    let digest = format!("sha256:{}", "0a".repeat(32));
+    let objects = render(&["--set", &format!("image.registry=registry.example.com,image.digest={digest}")])?;
+    let image = format!("registry.example.com/liaison:{}@{digest}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(container(&objects)?["image"], image.as_str());
+    let job = object(&objects, "Job", "liaison-uninstall")?;
+    assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["image"], image.as_str());
+    Ok(())
+}
+
+#[test]
+fn the_public_service_leads_to_the_public_listener_alone() -> Result<()> {
+    let objects = render(&[])?;
+    let targets = |name| -> Result<Vec<String>> {
+        let ports = object(&objects, "Service", name)?["spec"]["ports"].as_array().context("ports")?;
+        Ok(ports.iter().filter_map(|port| port["targetPort"].as_str().map(ToOwned::to_owned)).collect())
+    };
+    assert_eq!(names(&objects, "Service").len(), 2);
+    assert_eq!(targets("liaison")?, ["public"]);
+    assert_eq!(targets("liaison-internal")?, ["internal"]);
+    let ports = &container(&objects)?["ports"];
+    assert_eq!(*ports, json!([{"name": "public", "containerPort": 8400}, {"name": "internal", "containerPort": 8401}]));
+    Ok(())
+}
+
+#[test]
+fn a_disruption_budget_comes_with_the_second_replica() -> Result<()> {
+    assert!(names(&render(&[])?, "PodDisruptionBudget").is_empty());
+    let objects = render(&["--set=replicas=2"])?;
+    let budget = object(&objects, "PodDisruptionBudget", RELEASE)?;
+    let deployment = object(&objects, "Deployment", RELEASE)?;
+    assert_eq!(budget["spec"]["selector"], deployment["spec"]["selector"]);
+    Ok(())
+}
+
+#[test]
+fn kinds_of_others_are_rendered_only_where_the_cluster_knows_them() -> Result<()> {
+    let on = "--set=serviceMonitor.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=gateway";
+    let objects = render(&[on])?;
+    assert!(names(&objects, "ServiceMonitor").is_empty() && names(&objects, "HTTPRoute").is_empty());
+
+    let known = "--api-versions=monitoring.coreos.com/v1/ServiceMonitor,gateway.networking.k8s.io/v1/HTTPRoute";
+    let objects = render(&[on, known])?;
+    assert_eq!(object(&objects, "ServiceMonitor", RELEASE)?["spec"]["endpoints"][0]["port"], "internal");
+    let monitored = &object(&objects, "ServiceMonitor", RELEASE)?["spec"]["selector"]["matchLabels"];
+    for (service, expected) in [("liaison", false), ("liaison-internal", true)] {
+        let labels = &object(&objects, "Service", service)?["metadata"]["labels"];
+        let wanted = monitored.as_object().context("labels")?;
+        assert_eq!(wanted.iter().all(|(key, value)| labels[key] == *value), expected, "{service}");
+    }
+    assert_eq!(names(&objects, "HTTPRoute"), [RELEASE]);
+    Ok(())
+}
+
+#[test]
+fn network_policies_treat_the_two_listeners_apart() -> Result<()> {
+    let from = r#"networkPolicy={"enabled":true,"internalFrom":[{"podSelector":{}}],"egress":{"enabled":true}}"#;
+    let objects = render(&["--set-json", from])?;
+    let mut policies = names(&objects, "NetworkPolicy");
+    policies.sort_unstable();
+    assert_eq!(policies, ["liaison-egress", "liaison-internal", "liaison-public"]);
+    let ingress = |name| Ok::<_, anyhow::Error>(&object(&objects, "NetworkPolicy", name)?["spec"]["ingress"][0]);
+    assert_eq!(ingress("liaison-public")?["from"], Value::Null);
+    assert_eq!(ingress("liaison-internal")?["from"], json!([{"podSelector": {}}]));
+    Ok(())
+}
+
+#[test]
+fn people_read_where_to_go_next() -> Result<()> {
+    let template = ["install", RELEASE, "charts/liaison", "--namespace=liaison-system"];
+    let notes = |values: &[&str]| output_of(&mut helm(&[&template[..], &["--dry-run=client"], values].concat())?);
+    let local = notes(&[])?;
+    assert!(local.contains("port-forward service/liaison 8400:8400"), "{local}");
+    let public = notes(&["--set=publicURL=https://liaison.example.com,ingress.enabled=true"])?;
+    assert!(public.contains("Browsers reach it at https://liaison.example.com"), "{public}");
+    assert!(!public.contains("port-forward"), "{public}");
+    let manifest = public.split("MANIFEST:").nth(1).and_then(|rest| rest.split("NOTES:").next());
+    let objects = parse(manifest.context("manifest")?)?;
+    let ingress = object(&objects, "Ingress", RELEASE)?;
+    assert_eq!(ingress["spec"]["rules"][0]["host"], "liaison.example.com");
+    assert_eq!(ingress["spec"]["tls"][0]["hosts"][0], "liaison.example.com");
+    Ok(())
+}

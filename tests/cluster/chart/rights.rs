@@ -1,0 +1,85 @@
+//! The rights of the operator and of its uninstall: what the code says it uses, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use liaison::cluster::access::{self, Access};
+use serde_json::Value;
+
+use super::{object, of_kind, render};
+
+type Rights = BTreeMap<(String, String), BTreeSet<String>>;
+
+fn strings(value: &Value) -> impl Iterator<Item = String> {
+    value.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(ToOwned::to_owned))
+}
+
+/// Verbs by group and resource.
+fn rendered(role: &Value) -> Result<Rights> {
+    let mut rights = Rights::new();
+    for rule in role["rules"].as_array().context("rules")? {
+        for group in strings(&rule["apiGroups"]) {
+            for resource in strings(&rule["resources"]) {
+                rights.entry((group.clone(), resource)).or_default().extend(strings(&rule["verbs"]));
+            }
+        }
+    }
+    Ok(rights)
+}
+
+fn declared(table: &[Access]) -> Rights {
+    let mut rights = Rights::new();
+    for access in table {
+        let verbs = rights.entry((access.group.to_owned(), access.resource.to_owned())).or_default();
+        verbs.extend(access.verbs.iter().map(ToString::to_string));
+    }
+    rights
+}
+
+#[rstest::rstest]
+#[case("ClusterRole", "liaison", access::CLUSTER)]
+#[case("Role", "liaison", access::OWN_NAMESPACE)]
+#[case("ClusterRole", "liaison-uninstall", access::UNINSTALL_CLUSTER)]
+#[case("Role", "liaison-uninstall", access::UNINSTALL_OWN_NAMESPACE)]
+fn a_role_grants_exactly_what_the_code_uses(
+    #[case] kind: &str,
+    #[case] name: &str,
+    #[case] table: &[Access],
+) -> Result<()> {
+    assert_eq!(rendered(object(&render(&[])?, kind, name)?)?, declared(table));
+    Ok(())
+}
+
+#[test]
+fn no_role_has_wildcards_or_can_widen_itself() -> Result<()> {
+    let objects = render(&[])?;
+    let roles = [of_kind(&objects, "ClusterRole"), of_kind(&objects, "Role")].concat();
+    assert!(roles.len() >= 7, "{}", roles.len());
+    for role in roles {
+        let name = &role["metadata"]["name"];
+        for rule in role["rules"].as_array().context("rules")? {
+            let words = ["apiGroups", "resources", "verbs"].map(|key| strings(&rule[key]));
+            for word in words.into_iter().flatten() {
+                let widens = ["*", "escalate", "bind", "impersonate"].contains(&word.as_str());
+                assert!(!widens && !word.contains('*'), "{name}: {rule}");
+            }
+            assert_eq!(rule["nonResourceURLs"], Value::Null, "{name}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_operator_is_given_its_own_roles_and_no_other() -> Result<()> {
+    let objects = render(&[])?;
+    let bindings = [of_kind(&objects, "ClusterRoleBinding"), of_kind(&objects, "RoleBinding")].concat();
+    assert_eq!(bindings.len(), 4);
+    for binding in bindings {
+        let name = &binding["metadata"]["name"];
+        assert_eq!(binding["roleRef"]["name"], *name);
+        let subjects = binding["subjects"].as_array().context("subjects")?;
+        assert_eq!(subjects.len(), 1);
+        assert_eq!((&subjects[0]["kind"], &subjects[0]["name"]), (&"ServiceAccount".into(), name));
+    }
+    Ok(())
+}
