@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, Preconditions};
@@ -226,7 +228,9 @@ where
             Err(kube::Error::Api(status)) if status.code == 410 => return Ok(false),
             Err(error) => return Err(api("list objects with finalizers")(error)),
         };
-        for object in objects.items.iter().filter(|object| object.finalizers().iter().any(|held| held == finalizer)) {
+        for object in
+            objects.items.iter().filter(|object| object.finalizers().iter().any(|held| held == finalizer))
+        {
             let metadata = object.meta();
             let api = api_in(metadata.namespace.as_deref());
             match let_go(&api, metadata, finalizer).await? {

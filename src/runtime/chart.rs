@@ -23,7 +23,8 @@ pub fn crd(crd: &CustomResourceDefinition) -> anyhow::Result<String> {
     let name = crd.name_any();
     let only_named = ObjectMeta { name: crd.metadata.name.clone(), ..ObjectMeta::default() };
     ensure!(crd.metadata == only_named, "the chart's copy of {name} would lose metadata");
-    let spec = serde_yaml::to_string(&json!({ "spec": crd.spec })).with_context(|| format!("write {name}"))?;
+    let spec =
+        serde_yaml::to_string(&json!({ "spec": crd.spec })).with_context(|| format!("write {name}"))?;
     Ok(format!(
         "{{{{- /* Made by `make generate` from src/api; do not edit. */}}}}
 {{{{- if .Values.crds.enabled }}}}
@@ -58,9 +59,7 @@ pub fn access() -> anyhow::Result<String> {
 }
 
 fn rules(table: &[Access]) -> anyhow::Result<String> {
-    let rule = |access: &Access| {
-        json!({ "apiGroups": [access.group], "resources": [access.resource], "verbs": access.verbs })
-    };
+    let rule = |access: &Access| json!({ "apiGroups": [access.group], "resources": [access.resource], "verbs": access.verbs });
     let rules: Vec<Value> = table.iter().map(rule).collect();
     serde_yaml::to_string(&rules).context("write the operator's rights")
 }

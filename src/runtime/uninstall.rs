@@ -40,6 +40,7 @@ pub async fn run(settings: &Settings, output: &mut (impl Write + Send)) -> anyho
     // A reader that has gone away is no reason to stop halfway.
     let mut tell = |done| drop(writeln!(output, "{done}"));
     uninstall(&client, &request, &mut tell).await?;
-    let kept = "nothing waits for the operator any more; connections, folders, connectors and Secrets are kept";
+    let kept =
+        "nothing waits for the operator any more; connections, folders, connectors and Secrets are kept";
     writeln!(output, "{kept}").context("say what was done")
 }

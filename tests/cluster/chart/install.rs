@@ -42,11 +42,12 @@ mod own_control_plane {
         the_operator_works(&control_plane, &client).await?;
 
         release(&control_plane, "upgrade", &["--set=replicas=2"])?;
-        let deployment = ["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=jsonpath={.spec.replicas}"];
+        let deployment =
+            ["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=jsonpath={.spec.replicas}"];
         assert_eq!(control_plane.run_kubectl(&deployment)?, "2");
         assert_eq!(connections(&client).await?.len(), 1);
 
-        let leads = uninstall(&control_plane.kubeconfig().to_owned(), &["--wait=0s"]).expect_err("it still leads");
+        let leads = uninstall(control_plane.kubeconfig(), &["--wait=0s"]).expect_err("it still leads");
         assert!(leads.to_string().contains("of the operator still leads"), "{leads}");
         drop(operator);
 
@@ -58,6 +59,13 @@ mod own_control_plane {
         assert_eq!(control_plane.run_kubectl(&deployment)?, "0");
         let again = uninstall(&hook, &["--deployment", RELEASE])?;
         assert_eq!(again.lines().count(), 2, "nothing was left to do: {again}");
+
+        release(&control_plane, "upgrade", &["--set=replicas=2"])?;
+        assert_eq!(
+            control_plane.run_kubectl(&deployment)?,
+            "2",
+            "an upgrade takes a half-done uninstall back"
+        );
 
         helm_in(&control_plane, &["uninstall", RELEASE, "--namespace", NAMESPACE, "--no-hooks"])?;
         only_objects_are_left(&control_plane, &client).await?;
@@ -101,7 +109,7 @@ mod own_control_plane {
             // Proof that somebody judges.
             template["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
             let refused = pods.create(&rehearsal(), &serde_json::from_value(template)?).await;
-            let refused = refused.expect_err("it is refused").to_string();
+            let refused = refused.err().map(|error| error.to_string()).unwrap_or_default();
             assert!(refused.contains(r#"violates PodSecurity "restricted"#), "{refused}");
         }
         Ok(())
@@ -114,7 +122,8 @@ mod own_control_plane {
     /// A kubeconfig for a ServiceAccount, with a token as a Pod has one.
     fn kubeconfig_of(control_plane: &ControlPlane, account: &str) -> Result<PathBuf> {
         let token = control_plane.run_kubectl(&["create", "token", account, "--namespace", NAMESPACE])?;
-        let mut kubeconfig: Value = serde_yaml::from_str(&std::fs::read_to_string(control_plane.kubeconfig())?)?;
+        let mut kubeconfig: Value =
+            serde_yaml::from_str(&std::fs::read_to_string(control_plane.kubeconfig())?)?;
         kubeconfig["users"][0]["user"] = json!({ "token": token.trim() });
         let path = control_plane.directory().join(format!("{account}.kubeconfig"));
         std::fs::write(&path, serde_yaml::to_string(&kubeconfig)?)?;
@@ -143,7 +152,9 @@ mod own_control_plane {
     async fn the_operator_works(control_plane: &ControlPlane, client: &Client) -> Result<()> {
         let manifests = control_plane.directory().join("team.yaml");
         std::fs::write(&manifests, include_str!("team.yaml"))?;
-        let apply = || control_plane.run_kubectl(&["apply", "--server-side", "--filename", &manifests.to_string_lossy()]);
+        let apply = || {
+            control_plane.run_kubectl(&["apply", "--server-side", "--filename", &manifests.to_string_lossy()])
+        };
         eventually("the folder's namespace is there", SOON, async || apply().map(Some)).await?;
         let folders: Api<Folder> = Api::all(client.clone());
         eventually("the folder is ready", SOON, async || {
@@ -154,7 +165,8 @@ mod own_control_plane {
         assert!(folders.get(TEAM).await?.finalizers().contains(&FOLDER_FINALIZER.to_owned()));
         eventually("the connection is authenticated", SOON, async || {
             let connections = connections(client).await?;
-            let conditions = connections.into_iter().filter_map(|it| it.status).flat_map(|status| status.conditions);
+            let conditions =
+                connections.into_iter().filter_map(|it| it.status).flat_map(|status| status.conditions);
             let conditions: Vec<_> = conditions.map(|it| (it.type_, it.reason)).collect();
             let unverified = ("Authenticated".to_owned(), "CredentialsUnverified".to_owned());
             anyhow::ensure!(conditions.contains(&unverified), "{conditions:?}");
@@ -173,7 +185,7 @@ mod own_control_plane {
         let api: Api<Connection> = Api::namespaced(client.clone(), TEAM);
         let made = stream::iter(1..CONNECTIONS).map(|number| {
             let mut spec = ConnectionSpec::default();
-            spec.connector_ref.name = "crm".to_owned();
+            "crm".clone_into(&mut spec.connector_ref.name);
             let mut connection = Connection::new(&format!("crm-{number:03}"), spec);
             let finalizers = connection.finalizers_mut();
             finalizers.push(REVOKE_FINALIZER.to_owned());
@@ -201,7 +213,8 @@ mod own_control_plane {
     /// Makes the hook's ServiceAccount with its roles, as Helm does before an uninstall, and returns its kubeconfig.
     fn rights_of_the_hook(control_plane: &ControlPlane) -> Result<PathBuf> {
         let only = ["--namespace", NAMESPACE, "--show-only=templates/uninstall-rbac.yaml"];
-        let rendered = output_of(&mut helm(&[&["template", RELEASE, "charts/liaison"], &only[..]].concat())?)?;
+        let rendered =
+            output_of(&mut helm(&[&["template", RELEASE, "charts/liaison"], &only[..]].concat())?)?;
         let path = control_plane.directory().join("hook.yaml");
         std::fs::write(&path, rendered)?;
         control_plane.run_kubectl(&["apply", "--filename", &path.to_string_lossy()])?;
@@ -232,8 +245,12 @@ mod own_control_plane {
         assert_eq!(kept[0].finalizers(), [FOREIGN_FINALIZER]);
         let folder = Api::<Folder>::all(client.clone()).get(TEAM).await?;
         assert!(folder.finalizers().is_empty() && folder.metadata.deletion_timestamp.is_none());
-        let webhooks = control_plane.run_kubectl(&["get", "validatingwebhookconfigurations", "--output=name"])?;
-        assert_eq!(webhooks.trim(), "validatingwebhookconfiguration.admissionregistration.k8s.io/somebody-else");
+        let webhooks =
+            control_plane.run_kubectl(&["get", "validatingwebhookconfigurations", "--output=name"])?;
+        assert_eq!(
+            webhooks.trim(),
+            "validatingwebhookconfiguration.admissionregistration.k8s.io/somebody-else"
+        );
         Ok(())
     }
 
@@ -242,7 +259,8 @@ mod own_control_plane {
         crds_are_established(control_plane)?;
         let ours = ["get", "deployments,serviceaccounts,services,roles,rolebindings", "--output=name"];
         let ours = control_plane.run_kubectl(&[&ours[..], &["--namespace", NAMESPACE]].concat())?;
-        let ours: Vec<_> = ours.lines().filter(|name| !name.contains("uninstall") && name.contains("liaison")).collect();
+        let ours: Vec<_> =
+            ours.lines().filter(|name| !name.contains("uninstall") && name.contains("liaison")).collect();
         assert!(ours.is_empty(), "{ours:?}");
         control_plane.run_kubectl(&["get", "secret", "liaison-keyring", "--namespace", NAMESPACE])?;
 

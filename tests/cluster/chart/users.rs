@@ -28,9 +28,12 @@ mod own_control_plane {
         static INSTALLED: OnceLock<Result<(), String>> = OnceLock::new();
         let control_plane = ControlPlane::shared()?;
         let installed = INSTALLED.get_or_init(|| {
-            let install = ["install", RELEASE, "charts/liaison", "--create-namespace", "--namespace", NAMESPACE];
+            let install =
+                ["install", RELEASE, "charts/liaison", "--create-namespace", "--namespace", NAMESPACE];
             let options = ["--set=crds.enabled=false"];
-            helm_in(control_plane, &[&install[..], &options].concat()).map(drop).map_err(|error| format!("{error:#}"))
+            helm_in(control_plane, &[&install[..], &options].concat())
+                .map(drop)
+                .map_err(|error| format!("{error:#}"))
         });
         installed.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
         Ok(control_plane)
@@ -127,7 +130,7 @@ mod own_control_plane {
 
     fn connection(name: &str) -> Connection {
         let mut spec = ConnectionSpec::default();
-        spec.connector_ref.name = "example".to_owned();
+        "example".clone_into(&mut spec.connector_ref.name);
         Connection::new(name, spec)
     }
 
@@ -162,7 +165,9 @@ mod own_control_plane {
         assert!(forbidden(connections.patch("crm", &PatchParams::default(), &patch).await));
         assert!(forbidden(connections.delete("crm", &DeleteParams::default()).await));
         assert!(forbidden(connections.create(&PostParams::default(), &connection("erp")).await));
-        assert!(forbidden(Api::<Secret>::namespaced(client.clone(), &namespace).list(&ListParams::default()).await));
+        assert!(forbidden(
+            Api::<Secret>::namespaced(client.clone(), &namespace).list(&ListParams::default()).await
+        ));
         for verb in ["use", "authenticate", "verify"] {
             assert!(!allowed(&client, verb, "liaison.dev/connections", Some(&namespace)).await?, "{verb}");
         }
@@ -175,7 +180,8 @@ mod own_control_plane {
     #[tokio::test]
     async fn a_viewer_of_the_whole_cluster_reads_folders_and_connectors() -> Result<()> {
         let control_plane = installed()?;
-        let bind = ["create", "clusterrolebinding", "reader-of-all", "--clusterrole=liaison-connection-viewer"];
+        let bind =
+            ["create", "clusterrolebinding", "reader-of-all", "--clusterrole=liaison-connection-viewer"];
         control_plane.run_kubectl(&[&bind[..], &["--user=reader-of-all"]].concat())?;
         let client = control_plane.client_as("reader-of-all", &[]).await?;
         knows(&client, "list", "default").await?;
