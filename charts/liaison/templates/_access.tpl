@@ -5,7 +5,6 @@
   resources:
   - connectors
   verbs:
-  - get
   - list
   - watch
 - apiGroups:
@@ -19,7 +18,6 @@
   resources:
   - folders
   verbs:
-  - get
   - list
   - watch
   - patch
@@ -34,7 +32,6 @@
   resources:
   - connections
   verbs:
-  - get
   - list
   - watch
   - patch

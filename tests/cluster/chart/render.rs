@@ -24,11 +24,10 @@ fn helm_finds_nothing_to_complain_about() -> Result<()> {
 #[case("image.digest=sha256:abc")]
 #[case("publicURL=ftp://liaison.example.com")]
 #[case("refreshFraction=2")]
-fn a_value_that_the_chart_does_not_know_is_refused(#[case] value: &str) -> Result<()> {
+fn a_value_that_the_chart_does_not_know_is_refused(#[case] value: &str) {
     let error = render(&["--set", value]).expect_err("it is refused").to_string();
     let key = value.split(['=', '.']).next().unwrap_or_default();
     assert!(error.contains("schema") && error.contains(key), "{error}");
-    Ok(())
 }
 
 #[test]
