@@ -41,10 +41,12 @@ mod own_control_plane {
         let operator = operator_with_rights_of(&control_plane, RELEASE).await?;
         the_operator_works(&control_plane, &client).await?;
 
-        release(&control_plane, "upgrade", &["--set=replicas=2"])?;
+        release(&control_plane, "upgrade", &["--values=tests/cluster/chart/everything.yaml"])?;
         let deployment =
             ["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=jsonpath={.spec.replicas}"];
         assert_eq!(control_plane.run_kubectl(&deployment)?, "2");
+        let extra = ["get", "configmaps", "liaison-egress-addresses", "liaison-extra", "liaison-text"];
+        control_plane.run_kubectl(&[&extra[..], &["--namespace", NAMESPACE]].concat())?;
         assert_eq!(connections(&client).await?.len(), 1);
 
         let leads = uninstall(control_plane.kubeconfig(), &["--wait=0s"]).expect_err("it still leads");
@@ -257,7 +259,8 @@ mod own_control_plane {
     /// Objects, CRDs and Secrets stay; what ran is gone; and what stays can be deleted with no operator about.
     async fn only_objects_are_left(control_plane: &ControlPlane, client: &Client) -> Result<()> {
         crds_are_established(control_plane)?;
-        let ours = ["get", "deployments,serviceaccounts,services,roles,rolebindings", "--output=name"];
+        let kinds = "deployments,serviceaccounts,services,roles,rolebindings,ingresses,networkpolicies,configmaps,pdb";
+        let ours = ["get", kinds, "--output=name"];
         let ours = control_plane.run_kubectl(&[&ours[..], &["--namespace", NAMESPACE]].concat())?;
         let ours: Vec<_> =
             ours.lines().filter(|name| !name.contains("uninstall") && name.contains("liaison")).collect();
