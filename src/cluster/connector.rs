@@ -43,7 +43,8 @@ impl Definitions {
         let generation = connector.metadata.generation.unwrap_or_default();
         let mut definitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = definitions.get(&uid).filter(|(known, _)| *known == generation);
-        let checked = known.map(|(_, checked)| checked.clone()).unwrap_or_else(|| {
+        let checked = known.map(|(_, checked)| checked.clone());
+        let checked = checked.unwrap_or_else(|| {
             let checked = catalogue::check(&connector.spec)
                 .map(Arc::new)
                 .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>());

@@ -12,7 +12,7 @@ use crate::api::connection::FailureClass;
 use crate::api::names::REVOKE_FINALIZER;
 use crate::catalogue::{Definition, Values};
 use crate::domain::connection::{
-    AttemptFailure, Observed, Outcome, Prepared, ProbeOutcome, TokenPlan, VerificationOutcome, prepare,
+    AttemptFailure, Observed, Outcome, Prepared, ProbeOutcome, TokenPlan, TokenState, VerificationOutcome, prepare,
 };
 use crate::domain::reason::Reason;
 use crate::envelope::TokenRecord;
@@ -66,9 +66,11 @@ pub(super) async fn request_token(
             Some(_) => return Ok(Outcome::Superseded),
         }
     }
-    let Some(deadline) = deadline(context) else { return Ok(Outcome::Superseded) };
+    let Some(deadline) = deadline(context).filter(|_| may_rotate(context, seen)) else {
+        return Ok(Outcome::Superseded);
+    };
     let started = Instant::now();
-    let granted = grant(context, observed, &prepared, deadline).await?;
+    let Some(granted) = grant(context, observed, &prepared, deadline).await? else { return Ok(Outcome::Superseded) };
     let result = granted.as_ref().map_or_else(|failure| failure.reason.as_str(), |_| "Succeeded");
     context.telemetry.token_requested(result, started.elapsed());
     let record = match granted {
@@ -78,18 +80,17 @@ pub(super) async fn request_token(
     store(context, observed, seen, plan, &record).await
 }
 
+/// One token request; `None` where our own side holds it back for now.
 async fn grant(
     context: &Context,
     observed: &Observed,
     prepared: &Prepared<'_>,
     deadline: Instant,
-) -> Result<Result<TokenRecord, Failure>, Error> {
+) -> Result<Option<Result<TokenRecord, Failure>>, Error> {
     let secrets = context.secrets.values(observed.namespace(), observed.connection.spec.oauth_app.as_ref()).await?;
     let Some(client) = ClientCredentials::from_secret(&secrets) else {
-        return Ok(Err(Failure::permanent(
-            Reason::ClientCredentialsMissing,
-            "the Secret of spec.oauthApp.secretRef has changed; it lacks the key clientId",
-        )));
+        // Changed since it was looked at; the watch tells, and the next pass says what is missing.
+        return Ok(None);
     };
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
     let request = oauth::client_credentials_request(
@@ -101,18 +102,19 @@ async fn grant(
     );
     let request = match request {
         Ok(request) => request,
-        Err(fault) => return Ok(Err(Failure::permanent(Reason::RequestRejected, fault.to_string()))),
+        Err(fault) => return Ok(Some(Err(fault.failure()))),
     };
     let host = request.host_and_port();
     let now = context.clock.now();
     let response = match context.provider.send(request, Some(deadline)).await {
         Ok(response) => response,
-        Err(failure) => return Ok(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))),
+        Err(failure) if failure.is_postponed() => return Ok(None),
+        Err(failure) => return Ok(Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses)))),
     };
-    let Some(oauth2) = prepared.method.oauth2() else {
-        return Ok(Err(Failure::permanent(Reason::RequestRejected, "the connector declares no token endpoint")));
-    };
-    Ok(oauth::parse_token_answer(oauth2, &host, &response, &prepared.scopes, now).map(|grant| TokenRecord {
+    // A method without OAuth has built no token request.
+    let Some(oauth2) = prepared.method.oauth2() else { return Ok(None) };
+    let granted = oauth::parse_token_answer(oauth2, &host, &response, &prepared.scopes, now);
+    Ok(Some(granted.map(|grant| TokenRecord {
         access_token: grant.access_token,
         refresh_token: grant.refresh_token,
         issued_at: now,
@@ -123,7 +125,7 @@ async fn grant(
         client_id: client.id,
         auth_type: prepared.method.auth_type().to_string(),
         targets: prepared.targets.clone(),
-    }))
+    })))
 }
 
 /// The provider has answered: from here on only the write stands between the token and its loss, so a passing fault
@@ -155,6 +157,14 @@ fn store_blocked(cause: &str) -> Outcome {
     })
 }
 
+/// A new leader leaves a rotating refresh token alone for as long as the old one's last request may take.
+fn may_rotate(context: &Context, seen: &Seen) -> bool {
+    let rotates = matches!(&seen.state, TokenState::Present(token) if token.rotates);
+    let settled =
+        context.leadership.leads_since().is_some_and(|since| since.elapsed() >= context.provider_timeout);
+    !rotates || settled
+}
+
 /// Until when a request may be sent so that its answer still comes while this replica leads.
 fn deadline(context: &Context) -> Option<Instant> {
     let leads_until = context.leadership.leads_until()?;
@@ -179,7 +189,7 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
     let definition = prepared.definition;
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
     let built = |request: Result<Option<Request>, oauth::BuildFault>| {
-        request.map_err(|fault| Failure::permanent(Reason::RequestRejected, fault.to_string()))
+        request.map_err(|fault| fault.failure())
     };
     let (method, values): (_, &Values) = (prepared.method, &prepared.values);
     let verification = built(oauth::verification_request(definition, method, values, credential, &http_allowed));

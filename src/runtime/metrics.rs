@@ -161,11 +161,11 @@ impl Collector for Connections {
         let mut states: HashMap<[(&str, String); 2], i64> = HashMap::new();
         let mut backlog = 0_i64;
         for connection in &connections {
-            let status = connection.status.clone().unwrap_or_default();
-            let ready = conditions::find(&status.conditions, ConditionType::Ready);
+            let recorded = connection.status.clone().unwrap_or_default();
+            let ready = conditions::find(&recorded.conditions, ConditionType::Ready);
             let ready = ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone());
-            *states.entry([("state", format!("{:?}", status.state)), ("ready", ready)]).or_default() += 1;
-            backlog += i64::from(status.observed_generation != connection.metadata.generation);
+            *states.entry([("state", format!("{:?}", recorded.state)), ("ready", ready)]).or_default() += 1;
+            backlog += i64::from(recorded.observed_generation != connection.metadata.generation);
         }
         let kind = prometheus_client::metrics::MetricType::Gauge;
         let mut family =
