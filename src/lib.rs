@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod domain;
 pub mod envelope;
 pub mod oauth;
+pub mod plugin;
 pub mod ports;
 pub mod provider;
 pub mod runtime;

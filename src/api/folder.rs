@@ -44,7 +44,7 @@ use super::schema::{NameReference, OBJECT_NAME};
     .message("spec.owner is immutable; create another Folder"))]
 #[x_kube(validation = Rule::new("has(self.parentRef) == has(oldSelf.parentRef) && (!has(self.parentRef) || self.parentRef.name == oldSelf.parentRef.name)")
     .message("spec.parentRef is immutable; create another Folder"))]
-#[x_kube(validation = Rule::new("has(self.namespace) == has(oldSelf.namespace) && (!has(self.namespace) || self.namespace == oldSelf.namespace)")
+#[x_kube(validation = Rule::new("has(self.__namespace__) == has(oldSelf.__namespace__) && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)")
     .message("spec.namespace is immutable; create another Folder"))]
 pub struct FolderSpec {
     /// What people call the folder; it is a part of the path of its sub-folders too.

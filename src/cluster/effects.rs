@@ -1,7 +1,8 @@
 //! What a Connection's decision may do outside, one at a time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::Api;
 use serde_json::json;
@@ -9,7 +10,7 @@ use serde_json::json;
 use crate::api::Connection;
 use crate::api::connection::FailureClass;
 use crate::api::names::REVOKE_FINALIZER;
-use crate::catalogue::Values;
+use crate::catalogue::{Definition, Values};
 use crate::domain::connection::{
     AttemptFailure, Observed, Outcome, Prepared, ProbeOutcome, TokenPlan, VerificationOutcome, prepare,
 };
@@ -203,7 +204,7 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
             outcome.account = response.and_then(|response| oauth::account(definition, response));
         }
         outcome.verification = Some(match response {
-            Ok(response) => verification_outcome(oauth::verification(definition, &host, &response, now)),
+            Ok(response) => judge(definition, host, response, now).await,
             Err(failure) => VerificationOutcome::Inconclusive(attempt_failure(failure)),
         });
     }
@@ -218,6 +219,23 @@ pub(super) async fn probe(context: &Context, observed: &Observed) -> Result<Outc
 async fn send(context: &Context, observed: &Observed, request: Request) -> Result<Response, Failure> {
     let sent = context.provider.send(request, None).await;
     sent.map_err(|failure| Failure::from_send(&failure, &observed.settings.egress_addresses))
+}
+
+/// How long a success rule may think. It has a worker of its own, so that a slow one holds nothing else up.
+const RULE_LIMIT: Duration = Duration::from_secs(1);
+
+async fn judge(definition: &Definition, host: String, response: Response, now: Timestamp) -> VerificationOutcome {
+    let definition = definition.clone();
+    let judged = tokio::task::spawn_blocking(move || oauth::verification(&definition, &host, &response, now));
+    match tokio::time::timeout(RULE_LIMIT, judged).await {
+        Ok(Ok(outcome)) => verification_outcome(outcome),
+        _ => VerificationOutcome::Inconclusive(AttemptFailure {
+            reason: Reason::AnswerInvalid,
+            class: FailureClass::Permanent,
+            retry_after: None,
+            message: "the connector's success rule did not come to an end; its administrator has to mend it".to_owned(),
+        }),
+    }
 }
 
 fn verification_outcome(outcome: oauth::VerificationOutcome) -> VerificationOutcome {

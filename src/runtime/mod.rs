@@ -53,22 +53,22 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let client = Client::try_from(config).context("connect to the API server")?;
 
-    let stop = CancellationToken::new();
+    let closing = CancellationToken::new();
     let mut listeners = JoinSet::new();
     let report = Arc::new(Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new() });
     let internal = web::internal::router(Arc::clone(&report) as Arc<dyn SelfReport>);
-    listeners.spawn(serve(settings.internal_address, internal, stop.clone()));
-    listeners.spawn(serve(settings.public_address, web::public::router(), stop.clone()));
+    listeners.spawn(serve(settings.internal_address, internal, closing.clone()));
+    listeners.spawn(serve(settings.public_address, web::public::router(), closing.clone()));
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let outcome = tokio::select! {
-        outcome = act(&settings, client, provider, metrics, clock, report, stop.clone()) => outcome,
+        outcome = act(&settings, client, provider, metrics, clock, report) => outcome,
         ended = listeners.join_next() => match ended {
             Some(Ok(Err(error))) => Err(error),
             _ => Err(anyhow::anyhow!("a listener has ended")),
         },
     };
-    stop.cancel();
+    closing.cancel();
     while listeners.join_next().await.is_some() {}
     outcome
 }
@@ -80,8 +80,8 @@ async fn act(
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     report: Arc<Report>,
-    stop: CancellationToken,
 ) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
     let keyring = load_or_create_keyring(&client, &settings.namespace).await?;
     let candidate = Candidate::stand(&client, settings, Arc::clone(&clock)).await?;
     let _ = report.ready.set(());

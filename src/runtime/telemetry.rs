@@ -1,5 +1,7 @@
 //! Log lines: text for people or JSON for machines, on standard error.
 
+use std::io::IsTerminal;
+
 use anyhow::Context as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::Directive;
@@ -18,7 +20,7 @@ pub fn start(directives: &str, json: bool) -> anyhow::Result<()> {
         filter = filter.add_directive(quiet.parse::<Directive>().context("a quiet directive cannot be understood")?);
     }
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     if json {
         registry.with(layer.json()).init();
     } else {

@@ -22,9 +22,12 @@ pub(crate) struct OperatorSettings {
 pub(crate) fn operator(zitadel: &Zitadel) -> Result<OperatorSettings> {
     let internal = format!("127.0.0.1:{}", free_port()?);
     let arguments = vec![
+        "--identity=demo".to_owned(),
+        "--public-address=127.0.0.1:8400".to_owned(),
         format!("--public-url={PUBLIC_URL}"),
         format!("--internal-address={internal}"),
         format!("--egress-exception={}", zitadel.authority()),
+        "--log=info,liaison=debug".to_owned(),
     ];
     Ok(OperatorSettings { arguments, ready_url: format!("http://{internal}/readyz") })
 }

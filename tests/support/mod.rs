@@ -17,6 +17,7 @@ pub mod oidc_provider;
 pub mod operator;
 pub mod own_servers;
 pub mod run_directory;
+pub mod strict_provider;
 pub mod waiting;
 
 use std::ffi::OsString;

@@ -5,6 +5,10 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
 
 use super::control_plane::ControlPlane;
 use super::guarded::Guarded;
@@ -28,6 +32,7 @@ pub struct OperatorOptions<'a> {
 impl Operator {
     /// Runs `liaison run` against the control plane and waits until it is ready.
     pub async fn start(control_plane: &ControlPlane, options: &OperatorOptions<'_>) -> Result<Self> {
+        make_namespace(control_plane).await?;
         let mut this = Self::spawn(control_plane, options)?;
         this.wait_ready(options.ready_url).await?;
         Ok(this)
@@ -58,4 +63,14 @@ impl Operator {
     pub fn server(&mut self) -> &mut Guarded {
         &mut self.server
     }
+}
+
+/// The operator's own namespace, which an installation makes.
+pub const OPERATOR_NAMESPACE: &str = "liaison-system";
+
+async fn make_namespace(control_plane: &ControlPlane) -> Result<()> {
+    let namespaces: Api<Namespace> = Api::all(control_plane.client().await?);
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": OPERATOR_NAMESPACE } });
+    namespaces.patch(OPERATOR_NAMESPACE, &PatchParams::apply("installation"), &Patch::Apply(namespace)).await?;
+    Ok(())
 }

@@ -1,0 +1,65 @@
+//! `kubectl liaison`: what people do with connections at a terminal. It acts with the caller's own rights.
+
+mod list;
+mod show;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// Work with connections: see them, and ask whether they work.
+#[derive(Parser)]
+#[command(name = "kubectl-liaison", bin_name = "kubectl liaison", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Namespace of the connection; the context's where nothing is said
+    #[arg(short, long, global = true)]
+    namespace: Option<String>,
+    /// Context of the kubeconfig
+    #[arg(long, global = true)]
+    context: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List connections
+    List(list::Arguments),
+    /// Show a connection: where it stands, its account, and what it waits for
+    Show(show::Arguments),
+    /// Ask the provider whether a connection works, and wait for the answer
+    Verify(verify::Arguments),
+}
+
+/// Exit code where the command ran and the answer is no.
+const NO: u8 = 2;
+
+/// What the verbs share: the API server, the namespace and where to print.
+struct Session<'a> {
+    client: Client,
+    namespace: String,
+    output: &'a mut (dyn Write + Send),
+}
+
+/// Runs one command. `Ok` carries the exit code: 0 for yes, 2 for no.
+pub async fn run(arguments: Arguments, output: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
+    let options = KubeConfigOptions { context: arguments.context, ..KubeConfigOptions::default() };
+    let mut config = match Kubeconfig::read() {
+        Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await?,
+        Err(_) => Config::infer().await?,
+    };
+    let agent = concat!("kubectl-liaison/", env!("CARGO_PKG_VERSION"));
+    config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
+    let namespace = arguments.namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let mut session = Session { client: Client::try_from(config)?, namespace, output };
+    let yes = match arguments.command {
+        Command::List(arguments) => list::run(&mut session, &arguments).await?,
+        Command::Show(arguments) => show::run(&mut session, &arguments).await?,
+        Command::Verify(arguments) => verify::run(&mut session, &arguments).await?,
+    };
+    Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}

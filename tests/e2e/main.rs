@@ -1,0 +1,10 @@
+//! The whole, against real servers: a real API server, the operator as a process, real identity providers; scripted
+//! providers only for what no real server does on demand.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod fixtures;
+mod world;
+
+mod rows;
