@@ -45,7 +45,7 @@ fn no_code_is_unsafe() {
 #[test]
 fn no_text_names_a_path_of_one_machine() {
     let roots = joined(&[["/ho", "me/"], ["/ro", "ot/"], ["/wo", "rk/"], ["/Us", "ers/"], ["C:", "\\"]]);
-    // Also a part of longer paths, such as `https://…/home/x`, which are no paths of a machine.
+    // A part of a longer path or of an address is no path of a machine.
     let begins = |line: &str, root: &str| {
         line.match_indices(root).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "./_-}".contains(c)))
     };
