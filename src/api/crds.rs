@@ -12,11 +12,11 @@ use super::{Connection, Connector, Folder};
 /// All kinds, in the order in which they are explained to a reader.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        with_default_status(Connector::crd(), json!({ "conditions": unknown(&["Valid"]) })),
-        with_default_status(Folder::crd(), json!({ "conditions": unknown(&["Ready"]) })),
+        with_default_status(Connector::crd(), &json!({ "conditions": unknown(&["Valid"]) })),
+        with_default_status(Folder::crd(), &json!({ "conditions": unknown(&["Ready"]) })),
         with_default_status(
             Connection::crd(),
-            json!({
+            &json!({
                 "state": "Inactive",
                 "account": ACCOUNT_BEFORE_AUTHENTICATION,
                 "conditions": unknown(&["Authenticated", "Healthy", "PolicyAllowed", "ScopesSatisfied", "Ready"]),
@@ -42,7 +42,7 @@ fn unknown(types: &[&str]) -> Value {
         .collect()
 }
 
-fn with_default_status(mut crd: CustomResourceDefinition, status: Value) -> CustomResourceDefinition {
+fn with_default_status(mut crd: CustomResourceDefinition, status: &Value) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         if let Some(property) = schema.and_then(|schema| property(schema, "status")) {

@@ -13,16 +13,22 @@ pub fn kind_page(crd: &CustomResourceDefinition) -> String {
     let names = &crd.spec.names;
     let mut page = format!("# {}\n\n", names.kind);
     for version in &crd.spec.versions {
-        let Some(schema) = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()) else {
+        let Some(schema) = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref())
+        else {
             continue;
         };
         let scope = if crd.spec.scope == "Namespaced" { "namespaced" } else { "cluster-wide" };
         let _ = writeln!(page, "{}\n", description(schema));
-        let _ = writeln!(page, "`apiVersion: {}/{}`, `kind: {}`, {scope}.", crd.spec.group, version.name, names.kind);
+        let _ = writeln!(
+            page,
+            "`apiVersion: {}/{}`, `kind: {}`, {scope}.",
+            crd.spec.group, version.name, names.kind
+        );
         let categories = names.categories.iter().flatten().map(|name| format!("`kubectl get {name}`"));
         let _ = writeln!(page, "Listed by `kubectl get {}` and {}.\n", names.plural, listed(categories));
         for (part, whose) in [("spec", "You write this."), ("status", "The operator writes this.")] {
-            if let Some(part_schema) = schema.properties.as_ref().and_then(|properties| properties.get(part)) {
+            if let Some(part_schema) = schema.properties.as_ref().and_then(|properties| properties.get(part))
+            {
                 let _ = writeln!(page, "## {part}\n\n{whose} {}\n", description(part_schema));
                 page.push_str("| Field | Type | Required | Bounds | Meaning |\n|---|---|---|---|---|\n");
                 fields(&mut page, part_schema, part);
@@ -83,7 +89,9 @@ fn fields(page: &mut String, schema: &JSONSchemaProps, path: &str) {
 
 /// Every list of conditions has the same fields, which Kubernetes describes.
 fn is_condition_list(schema: &JSONSchemaProps) -> bool {
-    let has = |item: &JSONSchemaProps| item.properties.iter().flatten().any(|(name, _)| name == "lastTransitionTime");
+    let has = |item: &JSONSchemaProps| {
+        item.properties.iter().flatten().any(|(name, _)| name == "lastTransitionTime")
+    };
     item_of(schema).is_some_and(has)
 }
 
@@ -144,8 +152,13 @@ fn bounds(schema: &JSONSchemaProps) -> String {
         let each = if part.properties.is_some() { String::new() } else { self::bounds(part) };
         bounds.extend(Some(each).filter(|each| !each.is_empty()).map(|each| format!("each {each}")));
     }
-    if let Some(default) = schema.default.as_ref().map(|default| &default.0).filter(|value| !value.is_object()) {
-        bounds.push(format!("default `{}`", default.as_str().map_or_else(|| default.to_string(), str::to_owned)));
+    if let Some(default) =
+        schema.default.as_ref().map(|default| &default.0).filter(|value| !value.is_object())
+    {
+        bounds.push(format!(
+            "default `{}`",
+            default.as_str().map_or_else(|| default.to_string(), str::to_owned)
+        ));
     }
     bounds.join("; ")
 }

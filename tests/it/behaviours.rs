@@ -7,7 +7,8 @@ use crate::rust_text::words;
 
 /// Rows of the table: identifier and statement.
 fn rows(text: &str) -> BTreeMap<String, String> {
-    let cells = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
+    let cells =
+        text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |")?.split_once(" | "));
     let rows = cells.filter(|(row, _)| is_row(row));
     rows.map(|(row, statement)| (row.to_owned(), statement.to_owned())).collect()
 }
@@ -20,7 +21,10 @@ fn is_row(text: &str) -> bool {
 fn tested(text: &str) -> BTreeSet<String> {
     let words = words(text);
     let names = words.windows(2).filter(|pair| pair[0].text == "fn").map(|pair| pair[1].text.to_uppercase());
-    names.filter_map(|name| name.split_once('_').map(|(row, _)| row.to_owned())).filter(|row| is_row(row)).collect()
+    names
+        .filter_map(|name| name.split_once('_').map(|(row, _)| row.to_owned()))
+        .filter(|row| is_row(row))
+        .collect()
 }
 
 fn all_tested() -> BTreeSet<String> {
@@ -30,7 +34,8 @@ fn all_tested() -> BTreeSet<String> {
 #[test]
 fn every_row_has_a_test() {
     let tested = all_tested();
-    let untested: Vec<_> = rows(&read("docs/behaviours.md")).into_keys().filter(|row| !tested.contains(row)).collect();
+    let untested: Vec<_> =
+        rows(&read("docs/behaviours.md")).into_keys().filter(|row| !tested.contains(row)).collect();
     assert!(untested.is_empty(), "no test is named after {untested:?}");
 }
 

@@ -47,14 +47,21 @@ fn no_text_names_a_path_of_one_machine() {
     let roots = joined(&[["/ho", "me/"], ["/ro", "ot/"], ["/wo", "rk/"], ["/Us", "ers/"], ["C:", "\\"]]);
     // A part of a longer path or of an address is no path of a machine.
     let begins = |line: &str, root: &str| {
-        line.match_indices(root).any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "./_-}".contains(c)))
+        line.match_indices(root)
+            .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "./_-}".contains(c)))
     };
     nowhere(&lines_where(|line| roots.iter().any(|root| begins(line, root))), "paths of one machine");
 }
 
 #[test]
 fn no_text_names_a_package_registry() {
-    let hosts = joined(&[["crates", ".io"], ["npmjs", ".org"], ["npmjs", ".com"], ["proxy.golang", ".org"], ["pypi", ".org"]]);
+    let hosts = joined(&[
+        ["crates", ".io"],
+        ["npmjs", ".org"],
+        ["npmjs", ".com"],
+        ["proxy.golang", ".org"],
+        ["pypi", ".org"],
+    ]);
     nowhere(&lines_where(|line| hosts.iter().any(|host| line.contains(host))), "package registries");
 }
 
@@ -72,7 +79,14 @@ fn the_compiler_refuses_what_the_house_refuses() {
     let lints: Vec<&str> = manifest.lines().skip_while(|line| *line != "[lints.rust]").collect();
     assert!(lints.contains(&"unsafe_code = \"forbid\""));
     for denied in [
-        "dbg_macro", "panic", "print_stdout", "print_stderr", "todo", "unimplemented", "unwrap_used", "expect_used",
+        "dbg_macro",
+        "panic",
+        "print_stdout",
+        "print_stderr",
+        "todo",
+        "unimplemented",
+        "unwrap_used",
+        "expect_used",
     ] {
         assert!(lints.contains(&format!("{denied} = \"deny\"").as_str()), "{denied}");
     }

@@ -104,7 +104,9 @@ fn plain_text(rest: &str) -> Option<usize> {
 fn character_or_lifetime(rest: &str) -> usize {
     let mut characters = rest.char_indices().skip(1);
     match (characters.next(), characters.next()) {
-        (Some((_, '\\')), Some(_)) => characters.find(|(_, c)| *c == '\'').map_or(rest.len(), |(at, _)| at + 1),
+        (Some((_, '\\')), Some(_)) => {
+            characters.find(|(_, c)| *c == '\'').map_or(rest.len(), |(at, _)| at + 1)
+        }
         (Some(_), Some((at, '\''))) => at + 1,
         _ => 1,
     }
@@ -273,7 +275,9 @@ pub(crate) struct Function {
 pub(crate) fn functions(words: &[Word]) -> Vec<Function> {
     let mut found = Vec::new();
     for (at, word) in words.iter().enumerate() {
-        let Some(name) = words.get(at + 1).filter(|name| word.text == "fn" && is_name(name)) else { continue };
+        let Some(name) = words.get(at + 1).filter(|name| word.text == "fn" && is_name(name)) else {
+            continue;
+        };
         let mut after = at + 2;
         let body = loop {
             match words.get(after).map(|word| word.text.as_str()) {
