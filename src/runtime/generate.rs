@@ -9,43 +9,18 @@ use kube::ResourceExt;
 
 use crate::api::crds;
 
-use super::reference;
-
-/// First line of every generated manifest.
+/// First line of every generated file.
 const NOTICE: &str = "# Made by `make generate` from src/api; do not edit.\n";
-
-/// First line of every generated page.
-const PAGE_NOTICE: &str = "<!-- Made by `make generate` from src; do not edit. -->\n";
 
 /// All generated files, by path from the repository's root.
 pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
-    let mut files = manifests()?;
-    files.extend(pages());
-    Ok(files)
-}
-
-fn manifests() -> anyhow::Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
+    let mut files = super::reference::pages();
     for crd in crds::all() {
         let kind = crd.spec.names.plural.clone();
         let yaml = serde_yaml::to_string(&crd).with_context(|| format!("write {}", crd.name_any()))?;
         files.insert(PathBuf::from(format!("crds/{kind}.yaml")), format!("{NOTICE}{yaml}"));
     }
     Ok(files)
-}
-
-/// The reference, for people.
-fn pages() -> BTreeMap<PathBuf, String> {
-    let page = |text: String| format!("{PAGE_NOTICE}{text}");
-    let mut files: BTreeMap<_, _> = crds::all()
-        .iter()
-        .map(|crd| {
-            let name = crd.spec.names.singular.clone().unwrap_or_else(|| crd.spec.names.kind.to_lowercase());
-            (PathBuf::from(format!("docs/reference/{name}.md")), page(reference::kind_page(crd)))
-        })
-        .collect();
-    files.insert(PathBuf::from("docs/reasons.md"), page(reference::reasons_page()));
-    files
 }
 
 /// Writes every generated file that differs; says which.

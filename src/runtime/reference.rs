@@ -1,15 +1,31 @@
 //! Pages of the reference, made from what they describe: the API from the CRDs' schemas, the reasons from their list.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 
+use crate::api::crds;
 use crate::domain::reason::{Fixer, Progress, Reason};
 
+/// First line of every page.
+const NOTICE: &str = "<!-- Made by `make generate` from src; do not edit. -->\n";
+
+/// All pages, by path from the repository's root.
+pub fn pages() -> BTreeMap<PathBuf, String> {
+    let mut pages = BTreeMap::from([("docs/reasons.md".into(), format!("{NOTICE}{}", reasons_page()))]);
+    for crd in crds::all() {
+        let kind = crd.spec.names.kind.to_lowercase();
+        pages.insert(format!("docs/reference/{kind}.md").into(), format!("{NOTICE}{}", kind_page(&crd)));
+    }
+    pages
+}
+
 /// The page of one kind: its fields with types, bounds and meaning, its rules, and what a list shows.
-pub fn kind_page(crd: &CustomResourceDefinition) -> String {
+fn kind_page(crd: &CustomResourceDefinition) -> String {
     let names = &crd.spec.names;
     let mut page = format!("# {}\n\n", names.kind);
     for version in &crd.spec.versions {
@@ -188,7 +204,7 @@ fn collect_rules(rules: &mut Vec<String>, schema: &JSONSchemaProps, path: &str) 
 }
 
 /// The page of reasons.
-pub fn reasons_page() -> String {
+fn reasons_page() -> String {
     let mut page = String::from(
         "# Reasons\n\n\
          Every condition and Event of Liaison carries one of these words. The condition's message says what it means \
