@@ -7,4 +7,6 @@ mod support;
 mod fixtures;
 mod world;
 
+mod observability;
+mod own_operator;
 mod rows;

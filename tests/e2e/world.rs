@@ -74,6 +74,13 @@ impl World {
         StrictProvider::serve(listener.context("no scripted provider is left; raise STOCK")?)
     }
 
+    /// `host:port` of a provider that the operator may speak to, where nobody listens.
+    pub(crate) fn provider_that_refuses(&self) -> Result<String> {
+        let listener = self.stock.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let port = listener.context("no port is left; raise STOCK")?.local_addr()?.port();
+        Ok(format!("localhost:{port}"))
+    }
+
     /// Everything the operator has logged so far.
     pub(crate) fn operator_log(&self) -> Result<String> {
         let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);

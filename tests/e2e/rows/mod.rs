@@ -1,0 +1,9 @@
+//! One test for each row of docs/behaviours.md that needs the whole.
+
+mod catalogue;
+mod connecting;
+mod examples;
+mod folders;
+mod living;
+mod provider_calls;
+mod seeing;
