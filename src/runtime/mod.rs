@@ -4,6 +4,7 @@ mod controllers;
 pub mod generate;
 mod leadership;
 mod metrics;
+mod reference;
 mod settings;
 mod telemetry;
 
