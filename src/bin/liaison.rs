@@ -43,7 +43,10 @@ fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(settings) => {
-            tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(runtime::run(*settings))?;
+            tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?
+                .block_on(runtime::run(*settings))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Generate { check, root } => {

@@ -34,6 +34,5 @@ pub const CLUSTER: &[Access] = &[
 ];
 
 /// Rights in the operator's own namespace.
-pub const OWN_NAMESPACE: &[Access] = &[
-    access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"]),
-];
+pub const OWN_NAMESPACE: &[Access] =
+    &[access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"])];

@@ -83,7 +83,8 @@ impl Secrets {
     ) -> Result<BTreeMap<String, SecretString>, Error> {
         let Some(source) = source else { return Ok(BTreeMap::new()) };
         let secret = self.read(namespace, &source.secret_ref.name).await?;
-        let secret = secret.filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
+        let secret = secret
+            .filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
         Ok(secret.map(texts).unwrap_or_default())
     }
 
@@ -110,7 +111,10 @@ impl Secrets {
                 .iter()
                 .map(|(key, value)| (key.clone(), keyring.fingerprint(&[(key.as_str(), value.0.as_slice())])))
                 .collect(),
-            client_id: data.get(CLIENT_ID_KEY).and_then(|value| String::from_utf8(value.0.clone()).ok()).map(|text| trimmed(&text)),
+            client_id: data
+                .get(CLIENT_ID_KEY)
+                .and_then(|value| String::from_utf8(value.0.clone()).ok())
+                .map(|text| trimmed(&text)),
         };
         for value in data.values_mut() {
             value.0.zeroize();

@@ -11,9 +11,9 @@ use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Config};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher as watch};
-use tokio::sync::mpsc;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
 use crate::api::{Connection, Folder};
@@ -143,7 +143,10 @@ fn connections_where(
 }
 
 /// Connections that use a Connector.
-pub fn connections_of_connector(connections: &Store<Guarded<Connection>>, connector: &str) -> Concerned<Connection> {
+pub fn connections_of_connector(
+    connections: &Store<Guarded<Connection>>,
+    connector: &str,
+) -> Concerned<Connection> {
     connections_where(connections, |connection| connection.spec.connector_ref.name == connector)
 }
 
@@ -194,4 +197,3 @@ pub fn folders_of_namespace(folders: &Store<Guarded<Folder>>, namespace: &str) -
         .map(|object| object.to_object_ref(()))
         .collect()
 }
-

@@ -8,9 +8,9 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
+use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::Controller;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -227,7 +227,9 @@ where
             context.telemetry.reconciled(kind, started.elapsed(), result.is_err());
             match &result {
                 Ok(_) => tracing::debug!(kind, namespace, name, "looked at"),
-                Err(error) => tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again"),
+                Err(error) => {
+                    tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again")
+                }
             }
             result
         })

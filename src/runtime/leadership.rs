@@ -117,7 +117,9 @@ async fn follow(client: Client, settings: Settings, clock: Arc<LeaseClock>, time
                 let duration = Duration::from_secs(settings.lease_seconds);
                 clock.note(&lease, &settings.identity, duration, time.now());
             }
-            Err(error) => tracing::debug!(%error, "the watch of the lease was interrupted and is begun again"),
+            Err(error) => {
+                tracing::debug!(%error, "the watch of the lease was interrupted and is begun again")
+            }
         }
     }
 }

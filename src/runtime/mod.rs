@@ -48,7 +48,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let metrics = Arc::new(Metrics::default());
     let provider = Arc::new(provider(&settings, Arc::clone(&metrics) as Arc<dyn CallObserver>)?);
-    let mut config = kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
+    let mut config =
+        kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
     let agent = concat!("liaison/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let client = Client::try_from(config).context("connect to the API server")?;
@@ -177,7 +178,10 @@ struct Report {
 
 impl SelfReport for Report {
     fn ready(&self) -> Result<(), String> {
-        self.ready.get().copied().ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())
+        self.ready
+            .get()
+            .copied()
+            .ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())
     }
 
     fn metrics(&self) -> String {

@@ -14,7 +14,11 @@ use crate::cluster::{Context, Error};
 pub(in crate::cluster) async fn hold(context: &Context, observed: &Observed) -> Result<Outcome, Error> {
     let mut finalizers = observed.connection.metadata.finalizers.clone().unwrap_or_default();
     finalizers.push(REVOKE_FINALIZER.to_owned());
-    Ok(if set_finalizers(context, observed, &finalizers).await? { Outcome::Held } else { Outcome::Superseded })
+    Ok(if set_finalizers(context, observed, &finalizers).await? {
+        Outcome::Held
+    } else {
+        Outcome::Superseded
+    })
 }
 
 /// Takes the finalizer away.
@@ -25,7 +29,11 @@ pub(in crate::cluster) async fn let_go(context: &Context, observed: &Observed) -
 }
 
 /// A merge patch that holds the resourceVersion: others' finalizers are kept, and a change since then is noticed.
-async fn set_finalizers(context: &Context, observed: &Observed, finalizers: &[String]) -> Result<bool, Error> {
+async fn set_finalizers(
+    context: &Context,
+    observed: &Observed,
+    finalizers: &[String],
+) -> Result<bool, Error> {
     let metadata = &observed.connection.metadata;
     let api: Api<Connection> = Api::namespaced(context.client.clone(), observed.namespace());
     let patch = json!({ "metadata": {

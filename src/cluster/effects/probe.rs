@@ -37,12 +37,15 @@ pub(in crate::cluster) async fn probe(context: &Context, observed: &Observed) ->
     let Prepared { definition, method, values, .. } = &prepared;
     let verification = oauth::verification_request(definition, method, values, credential, &http_allowed);
     // An account that cannot be asked for is not a reason to doubt the credential.
-    let mut account = oauth::account_request(definition, method, values, credential, &http_allowed).ok().flatten();
+    let mut account =
+        oauth::account_request(definition, method, values, credential, &http_allowed).ok().flatten();
 
     let mut outcome = ProbeOutcome::default();
     match verification {
         Ok(None) => {}
-        Err(fault) => outcome.verification = Some(VerificationOutcome::Inconclusive(attempt_failure(fault.failure()))),
+        Err(fault) => {
+            outcome.verification = Some(VerificationOutcome::Inconclusive(attempt_failure(fault.failure())))
+        }
         Ok(Some(request)) => {
             let shared = account.take_if(|account| oauth::same_request(&request, account)).is_some();
             let Some(verified) = verify(context, observed, definition, request, shared).await else {
@@ -51,15 +54,19 @@ pub(in crate::cluster) async fn probe(context: &Context, observed: &Observed) ->
             outcome = verified;
         }
     }
-    let rejected = matches!(outcome.verification, Some(VerificationOutcome::Rejected(_)));
-    if let Some(request) = account.filter(|_| !rejected) {
+    let doubtful = outcome.verification.as_ref().is_some_and(|said| *said != VerificationOutcome::Succeeded);
+    if let Some(request) = account.filter(|_| !doubtful) {
         let response = send(context, observed, request).await.and_then(Result::ok);
         outcome.account = response.and_then(|response| oauth::account(definition, &response));
     }
     Ok(Outcome::Probed(outcome))
 }
 
-async fn credential(context: &Context, observed: &Observed, prepared: &Prepared<'_>) -> Result<Option<Held>, Error> {
+async fn credential(
+    context: &Context,
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+) -> Result<Option<Held>, Error> {
     if prepared.method.auth_type().is_static() {
         let source = observed.connection.spec.credentials.as_ref();
         let values = context.secrets.values(observed.namespace(), source).await?;
@@ -93,7 +100,12 @@ async fn verify(
 /// How long a success rule may think. It has a worker of its own, so that a slow one holds nothing else up.
 const RULE_LIMIT: Duration = Duration::from_secs(1);
 
-async fn judge(definition: &Definition, host: String, response: Response, now: Timestamp) -> VerificationOutcome {
+async fn judge(
+    definition: &Definition,
+    host: String,
+    response: Response,
+    now: Timestamp,
+) -> VerificationOutcome {
     let definition = definition.clone();
     let judged = tokio::task::spawn_blocking(move || oauth::verification(&definition, &host, &response, now));
     match tokio::time::timeout(RULE_LIMIT, judged).await {
@@ -102,7 +114,8 @@ async fn judge(definition: &Definition, host: String, response: Response, now: T
             reason: Reason::AnswerInvalid,
             class: FailureClass::Permanent,
             retry_after: None,
-            message: "the connector's success rule did not come to an end; its administrator has to mend it".to_owned(),
+            message: "the connector's success rule did not come to an end; its administrator has to mend it"
+                .to_owned(),
         }),
     }
 }

@@ -8,7 +8,8 @@ use super::send;
 
 /// Revokes the token: one attempt, only at the address that was recorded when the token was issued.
 pub(in crate::cluster) async fn revoke(context: &Context, observed: &Observed) -> Result<(), String> {
-    let record = token_store::tokens(context, &observed.connection).await.map_err(|error| error.to_string())?;
+    let record =
+        token_store::tokens(context, &observed.connection).await.map_err(|error| error.to_string())?;
     let Some(record) = record else { return Ok(()) };
     let prepared = prepare(observed).map_err(|blocked| blocked.message)?;
     if prepared.targets != record.targets {
@@ -19,9 +20,17 @@ pub(in crate::cluster) async fn revoke(context: &Context, observed: &Observed) -
     let client = ClientCredentials::from_secret(&secrets.map_err(|error| error.to_string())?);
     let client = client.ok_or("the OAuth client's Secret is gone")?;
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
-    let request = oauth::revocation_request(prepared.method, &prepared.values, &client, &record.access_token, oauth::TokenKind::Access, &http_allowed);
+    let request = oauth::revocation_request(
+        prepared.method,
+        &prepared.values,
+        &client,
+        &record.access_token,
+        oauth::TokenKind::Access,
+        &http_allowed,
+    );
     let Some(request) = request.map_err(|fault| fault.to_string())? else { return Ok(()) };
-    let sent = send(context, observed, request).await.ok_or("too many requests to the provider are waiting")?;
+    let sent =
+        send(context, observed, request).await.ok_or("too many requests to the provider are waiting")?;
     let response = sent.map_err(|failure| failure.message)?;
     match response.status {
         // RFC 7009, section 2.2: also for a token that is unknown already.

@@ -7,7 +7,9 @@ use backon::{ExponentialBuilder, Retryable};
 use crate::api::connection::FailureClass;
 use crate::cluster::token_store::{self, Seen, Write};
 use crate::cluster::{Context, Error};
-use crate::domain::connection::{AttemptFailure, Observed, Outcome, Prepared, TokenPlan, TokenState, prepare};
+use crate::domain::connection::{
+    AttemptFailure, Observed, Outcome, Prepared, TokenPlan, TokenState, prepare,
+};
 use crate::domain::reason::Reason;
 use crate::envelope::TokenRecord;
 use crate::oauth::{self, ClientCredentials, Failure};
@@ -34,7 +36,9 @@ pub(in crate::cluster) async fn request_token(
         return Ok(Outcome::Superseded);
     };
     let started = Instant::now();
-    let Some(granted) = grant(context, observed, &prepared, deadline).await? else { return Ok(Outcome::Superseded) };
+    let Some(granted) = grant(context, observed, &prepared, deadline).await? else {
+        return Ok(Outcome::Superseded);
+    };
     let result = granted.as_ref().map_or_else(|failure| failure.reason.as_str(), |_| "Succeeded");
     context.telemetry.token_requested(result, started.elapsed());
     let record = match granted {
@@ -51,7 +55,8 @@ async fn grant(
     prepared: &Prepared<'_>,
     deadline: Instant,
 ) -> Result<Option<Result<TokenRecord, Failure>>, Error> {
-    let secrets = context.secrets.values(observed.namespace(), observed.connection.spec.oauth_app.as_ref()).await?;
+    let secrets =
+        context.secrets.values(observed.namespace(), observed.connection.spec.oauth_app.as_ref()).await?;
     let Some(client) = ClientCredentials::from_secret(&secrets) else {
         // Changed since it was looked at; the watch tells, and the next pass says what is missing.
         return Ok(None);
@@ -73,7 +78,9 @@ async fn grant(
     let response = match context.provider.send(request, Some(deadline)).await {
         Ok(response) => response,
         Err(failure) if failure.is_postponed() => return Ok(None),
-        Err(failure) => return Ok(Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses)))),
+        Err(failure) => {
+            return Ok(Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))));
+        }
     };
     // A method without OAuth has built no token request.
     let Some(oauth2) = prepared.method.oauth2() else { return Ok(None) };
