@@ -143,7 +143,7 @@ pub struct Parameter {
 
     /// The only values accepted.
     #[serde(default, rename = "enum", skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 256)))]
+    #[schemars(length(max = 64), inner(length(max = 256)), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_values: Vec<String>,
 }
 

@@ -1,6 +1,8 @@
 //! The CustomResourceDefinitions, completed with what the derive macros cannot say.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSON};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
@@ -10,11 +12,11 @@ use super::{Connection, Connector, Folder};
 /// All kinds, in the order in which they are explained to a reader.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
-        with_default_status(Connector::crd(), json!({ "conditions": unknown(&["Valid"]) })),
-        with_default_status(Folder::crd(), json!({ "conditions": unknown(&["Ready"]) })),
+        with_default_status(Connector::crd(), &json!({ "conditions": unknown(&["Valid"]) })),
+        with_default_status(Folder::crd(), &json!({ "conditions": unknown(&["Ready"]) })),
         with_default_status(
             Connection::crd(),
-            json!({
+            &json!({
                 "state": "Inactive",
                 "account": ACCOUNT_BEFORE_AUTHENTICATION,
                 "conditions": unknown(&["Authenticated", "Healthy", "PolicyAllowed", "ScopesSatisfied", "Ready"]),
@@ -40,14 +42,42 @@ fn unknown(types: &[&str]) -> Value {
         .collect()
 }
 
-fn with_default_status(mut crd: CustomResourceDefinition, status: Value) -> CustomResourceDefinition {
+fn with_default_status(mut crd: CustomResourceDefinition, status: &Value) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        if let Some(properties) = schema.and_then(|schema| schema.properties.as_mut())
-            && let Some(property) = properties.get_mut("status")
-        {
+        if let Some(property) = schema.and_then(|schema| property(schema, "status")) {
             property.default = Some(JSON(status.clone()));
+            if let Some(conditions) = property_of_items(property, "conditions") {
+                bound_condition(conditions);
+            }
         }
     }
     crd
+}
+
+fn property<'a>(schema: &'a mut JSONSchemaProps, name: &str) -> Option<&'a mut JSONSchemaProps> {
+    schema.properties.as_mut()?.get_mut(name)
+}
+
+fn property_of_items<'a>(schema: &'a mut JSONSchemaProps, name: &str) -> Option<&'a mut JSONSchemaProps> {
+    match property(schema, name)?.items.as_mut()? {
+        JSONSchemaPropsOrArray::Schema(items) => Some(items),
+        JSONSchemaPropsOrArray::Schemas(_) => None,
+    }
+}
+
+/// The bounds that Kubernetes' own Go type of a condition has as markers, and its Rust type lacks.
+fn bound_condition(condition: &mut JSONSchemaProps) {
+    for (name, shortest, longest) in [("type", 1, 316), ("reason", 1, 1024), ("message", 0, 32768)] {
+        if let Some(text) = property(condition, name) {
+            text.min_length = Some(shortest).filter(|shortest| *shortest > 0);
+            text.max_length = Some(longest);
+        }
+    }
+    if let Some(status) = property(condition, "status") {
+        status.enum_ = Some(["True", "False", "Unknown"].map(|value| JSON(value.into())).to_vec());
+    }
+    if let Some(generation) = property(condition, "observedGeneration") {
+        generation.minimum = Some(0.0);
+    }
 }

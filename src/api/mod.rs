@@ -49,7 +49,7 @@ pub enum AuthType {
 impl AuthType {
     /// Types whose credential is read from its Secret at each use, without a token of our own.
     pub fn is_static(self) -> bool {
-        matches!(self, Self::PersonalAccessToken | Self::APIKey | Self::Basic | Self::ClientCertificate)
+        matches!(self, Self::PersonalAccessToken | Self::APIKey | Self::Basic)
     }
 
     /// Types with an OAuth client, which is read from spec.oauthApp.secretRef.

@@ -34,9 +34,8 @@ pub const CLUSTER: &[Access] = &[
 ];
 
 /// Rights in the operator's own namespace.
-pub const OWN_NAMESPACE: &[Access] = &[
-    access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"]),
-];
+pub const OWN_NAMESPACE: &[Access] =
+    &[access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"])];
 
 /// Rights of `liaison uninstall` in all namespaces.
 pub const UNINSTALL_CLUSTER: &[Access] = &[
@@ -47,7 +46,5 @@ pub const UNINSTALL_CLUSTER: &[Access] = &[
 ];
 
 /// Rights of `liaison uninstall` in the operator's own namespace.
-pub const UNINSTALL_OWN_NAMESPACE: &[Access] = &[
-    access("apps", "deployments/scale", &["patch"]),
-    access("coordination.k8s.io", "leases", &["get"]),
-];
+pub const UNINSTALL_OWN_NAMESPACE: &[Access] =
+    &[access("apps", "deployments/scale", &["patch"]), access("coordination.k8s.io", "leases", &["get"])];

@@ -10,9 +10,7 @@ use kube::{Api, Resource};
 
 use crate::api::Connection;
 use crate::domain::conditions::{self, ConditionType};
-use crate::domain::connection::{
-    ConnectorState, Effect, FolderState, Observed, Outcome, decide, learn,
-};
+use crate::domain::connection::{ConnectorState, Effect, FolderState, Observed, Outcome, decide, learn};
 use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
 
@@ -62,7 +60,8 @@ fn folder_state(context: &Context, namespace: &str) -> FolderState {
     let folders = context.folders.state();
     let folders = folders.iter().filter_map(|object| object.0.as_ref().ok());
     let mut candidates: Vec<_> = folders.filter(|folder| folder.namespace_name() == namespace).collect();
-    candidates.sort_by_key(|folder| folder.status.as_ref().and_then(|status| status.namespace.as_ref()).is_none());
+    candidates
+        .sort_by_key(|folder| folder.status.as_ref().and_then(|status| status.namespace.as_ref()).is_none());
     let Some(folder) = candidates.first() else { return FolderState::NotFound };
     let name = folder.metadata.name.clone().unwrap_or_default();
     let conditions = folder.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
@@ -139,7 +138,10 @@ async fn record_decision(
 async fn release(context: &Context, observed: &Observed) -> Result<(), Error> {
     if let Err(cause) = effects::revoke(context, observed).await {
         tracing::warn!(
-            connection = observed.name(), namespace = observed.namespace(), cause, "cannot revoke the token"
+            connection = observed.name(),
+            namespace = observed.namespace(),
+            cause,
+            "cannot revoke the token"
         );
         let object = observed.connection.object_ref(&());
         record::events(&context.recorder, &object, &[Event::warning(Reason::RevocationFailed)]).await;

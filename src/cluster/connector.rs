@@ -23,7 +23,8 @@ pub async fn reconcile(connector: Arc<Guarded<Connector>>, context: Arc<Context>
     }
     let decision = decide(connector, context.clock.now());
     let api: Api<Connector> = Api::all(context.client.clone());
-    let written = record::status(&api, connector, connector.status.as_ref(), &decision.status, FIELD_MANAGER).await?;
+    let written =
+        record::status(&api, connector, connector.status.as_ref(), &decision.status, FIELD_MANAGER).await?;
     if written {
         record::events(&context.recorder, &connector.object_ref(&()), &decision.events).await;
     }
@@ -43,7 +44,8 @@ impl Definitions {
         let generation = connector.metadata.generation.unwrap_or_default();
         let mut definitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = definitions.get(&uid).filter(|(known, _)| *known == generation);
-        let checked = known.map(|(_, checked)| checked.clone()).unwrap_or_else(|| {
+        let checked = known.map(|(_, checked)| checked.clone());
+        let checked = checked.unwrap_or_else(|| {
             let checked = catalogue::check(&connector.spec)
                 .map(Arc::new)
                 .map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>());

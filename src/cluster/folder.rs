@@ -41,7 +41,8 @@ async fn observe(folder: &Folder, context: &Context) -> Result<Observed, Error> 
     let name = folder.namespace_name();
     let namespace = namespaces.get_metadata_opt(name).await.map_err(Error::api("look up the namespace"))?;
     let deleting = folder.metadata.deletion_timestamp.is_some();
-    let contents = if deleting && namespace.is_some() { contents(context, name).await? } else { Contents::default() };
+    let contents =
+        if deleting && namespace.is_some() { contents(context, name).await? } else { Contents::default() };
     let mut folders: Vec<Folder> =
         context.folders.state().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect();
     if !folders.iter().any(|other| other.metadata.uid == folder.metadata.uid) {
@@ -63,12 +64,17 @@ async fn observe(folder: &Folder, context: &Context) -> Result<Observed, Error> 
 async fn contents(context: &Context, namespace: &str) -> Result<Contents, Error> {
     let list = |limit| ListParams::default().limit(limit);
     let connections: Api<Connection> = Api::namespaced(context.client.clone(), namespace);
-    let connections =
-        connections.list_metadata(&list(20)).await.map_err(Error::api("look for connections in the namespace"))?;
+    let connections = connections
+        .list_metadata(&list(20))
+        .await
+        .map_err(Error::api("look for connections in the namespace"))?;
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
     let pods = pods.list_metadata(&list(1)).await.map_err(Error::api("look for pods in the namespace"))?;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
-    let claims = claims.list_metadata(&list(1)).await.map_err(Error::api("look for volume claims in the namespace"))?;
+    let claims = claims
+        .list_metadata(&list(1))
+        .await
+        .map_err(Error::api("look for volume claims in the namespace"))?;
     Ok(Contents {
         connections: connections.items.iter().map(ResourceExt::name_any).collect(),
         workloads: !pods.items.is_empty() || !claims.items.is_empty(),
@@ -91,7 +97,8 @@ async fn act(context: &Context, folder: &Folder, observed: &Observed, effect: &E
         }
         Effect::LabelNamespace => label(&namespaces, namespace, json!(folder.name_any())).await,
         Effect::DeleteNamespace => {
-            let current = namespaces.get_metadata_opt(namespace).await.map_err(Error::api("look up the namespace"))?;
+            let current =
+                namespaces.get_metadata_opt(namespace).await.map_err(Error::api("look up the namespace"))?;
             let uid = current.and_then(|namespace| namespace.uid());
             let parameters = DeleteParams {
                 preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }),

@@ -15,9 +15,9 @@ pub mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kube::Client;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
-use kube::Client;
 
 use crate::api::{Connection, Connector, Folder};
 use crate::domain::connection::Settings;

@@ -83,7 +83,8 @@ impl Secrets {
     ) -> Result<BTreeMap<String, SecretString>, Error> {
         let Some(source) = source else { return Ok(BTreeMap::new()) };
         let secret = self.read(namespace, &source.secret_ref.name).await?;
-        let secret = secret.filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
+        let secret = secret
+            .filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
         Ok(secret.map(texts).unwrap_or_default())
     }
 
@@ -110,9 +111,14 @@ impl Secrets {
                 .iter()
                 .map(|(key, value)| (key.clone(), keyring.fingerprint(&[(key.as_str(), value.0.as_slice())])))
                 .collect(),
-            client_id: data.get(CLIENT_ID_KEY).and_then(|value| String::from_utf8(value.0.clone()).ok()).map(trimmed),
+            client_id: data
+                .get(CLIENT_ID_KEY)
+                .and_then(|value| String::from_utf8(value.0.clone()).ok())
+                .map(|text| trimmed(&text)),
         };
-        data.values_mut().for_each(|value| value.0.zeroize());
+        for value in data.values_mut() {
+            value.0.zeroize();
+        }
         let mut all = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(uid.to_owned(), digests.clone());
         digests
@@ -125,7 +131,7 @@ impl Secrets {
 }
 
 /// A value without the line break that editors and shells leave at the end.
-fn trimmed(text: String) -> String {
+fn trimmed(text: &str) -> String {
     text.trim_end_matches(['\n', '\r']).to_owned()
 }
 
@@ -134,7 +140,7 @@ fn texts(secret: Secret) -> BTreeMap<String, SecretString> {
     data.into_iter()
         .filter_map(|(key, value)| {
             let text = String::from_utf8(value.0).ok()?;
-            Some((key, SecretString::from(trimmed(text))))
+            Some((key, SecretString::from(trimmed(&text))))
         })
         .collect()
 }

@@ -71,12 +71,14 @@ fn record_context(connection: &Connection) -> RecordContext<'_> {
 pub(super) async fn observe(context: &Context, connection: &Connection) -> Result<Seen, Error> {
     let name = token_secret(&connection.uid().unwrap_or_default());
     let namespace = connection.namespace().unwrap_or_default();
-    let sequence = connection.status.as_ref().and_then(|status| status.token.as_ref()).map(|token| token.sequence);
+    let sequence =
+        connection.status.as_ref().and_then(|status| status.token.as_ref()).map(|token| token.sequence);
     let shown = context.secrets.tokens.get(&ObjectRef::new(&name).within(&namespace));
     match (shown, sequence) {
         (None, None) => Ok(Seen { version: None, state: TokenState::Missing }),
         (Some(metadata), _) => {
-            let (uid, version) = (metadata.uid().unwrap_or_default(), metadata.resource_version().unwrap_or_default());
+            let (uid, version) =
+                (metadata.uid().unwrap_or_default(), metadata.resource_version().unwrap_or_default());
             let known = context.records.get(&uid, &version);
             let current = known.filter(|state| match state {
                 TokenState::Present(facts) => sequence.is_none_or(|sequence| facts.sequence >= sequence),
@@ -104,7 +106,10 @@ pub(super) async fn tokens(context: &Context, connection: &Connection) -> Result
     Ok(open(context, connection).await?.and_then(|(_, record)| record))
 }
 
-async fn open(context: &Context, connection: &Connection) -> Result<Option<(Seen, Option<TokenRecord>)>, Error> {
+async fn open(
+    context: &Context,
+    connection: &Connection,
+) -> Result<Option<(Seen, Option<TokenRecord>)>, Error> {
     let name = token_secret(&connection.uid().unwrap_or_default());
     let api = context.secrets.api(&connection.namespace().unwrap_or_default());
     let secret = api.get_opt(&name).await.map_err(Error::api("read the token Secret"))?;
@@ -143,7 +148,11 @@ fn facts_of(opened: &OpenedRecord) -> TokenFacts {
 
 /// Asks the API server whether a record could be stored now, without storing one; what stands against it, if
 /// anything does.
-pub(super) async fn rehearse(context: &Context, connection: &Connection, seen: &Seen) -> Result<Option<Write>, Error> {
+pub(super) async fn rehearse(
+    context: &Context,
+    connection: &Connection,
+    seen: &Seen,
+) -> Result<Option<Write>, Error> {
     Ok(write_envelope(context, connection, seen, Vec::new(), true).await?.err())
 }
 
@@ -195,7 +204,9 @@ async fn write_envelope(
     };
     match result {
         Ok(secret) => Ok(Ok(secret)),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+        Err(kube::Error::Api(status))
+            if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
+        {
             Ok(Err(Write::Superseded))
         }
         // Quota, admission, rights: what a person has to mend.

@@ -3,16 +3,17 @@
 
 use std::fmt::Debug;
 
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Config};
-use kube::runtime::{Predicate, WatchStreamExt, predicates, watcher as watch};
-use tokio::sync::mpsc;
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher as watch};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
 
 use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
 use crate::api::{Connection, Folder};
@@ -21,9 +22,16 @@ use crate::domain::connection::refers_to_secret;
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;
 
-/// A stream of objects that appeared, changed or went.
-pub trait Touched<K>: Stream<Item = Result<K, watcher::Error>> + Send + 'static {}
-impl<K, S: Stream<Item = Result<K, watcher::Error>> + Send + 'static> Touched<K> for S {}
+/// Objects that appeared, changed or went.
+pub type Changes<K> = BoxStream<'static, Result<K, watcher::Error>>;
+
+/// A kind that is watched.
+pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
+    /// The objects, as last seen. It fills while `changes` is read.
+    pub store: Store<K>,
+    /// What happens to them.
+    pub changes: Changes<K>,
+}
 
 /// Objects per page of the first list; bounds memory while many are read.
 const PAGE_SIZE: u32 = 100;
@@ -33,45 +41,46 @@ fn config() -> Config {
 }
 
 /// Watches a kind of ours.
-pub fn objects<K>(api: Api<Guarded<K>>) -> (Store<Guarded<K>>, impl Touched<Guarded<K>>)
+pub fn objects<K>(api: Api<Guarded<K>>) -> Watched<Guarded<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let (reader, writer) = store();
-    let stream = watch(api, config())
+    let (store, writer) = store();
+    let changes = watch(api, config())
         .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)
-        .touched_objects();
-    (reader, stream)
+        .touched_objects()
+        .boxed();
+    Watched { store, changes }
 }
 
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
 /// wrote ourselves.
-pub fn relevant<K>(stream: impl Touched<Guarded<K>>) -> impl Touched<Guarded<K>>
+pub fn relevant<K>(
+    changes: Changes<Guarded<K>>,
+) -> impl Stream<Item = Result<Guarded<K>, watcher::Error>> + Send + 'static
 where
     K: Resource<DynamicType = ()> + Send + 'static,
 {
     use predicates::{annotations, finalizers, generation};
-    stream.predicate_filter(generation.combine(annotations).combine(finalizers), Default::default())
+    changes.predicate_filter(generation.combine(annotations).combine(finalizers), PredicateConfig::default())
 }
 
 /// Watches objects of any kind with a label, as metadata only: bodies are neither sent nor kept.
-pub fn metadata<K>(
-    api: Api<PartialObjectMeta<K>>,
-    selector: &str,
-) -> (Store<PartialObjectMeta<K>>, impl Touched<PartialObjectMeta<K>>)
+pub fn metadata<K>(api: Api<PartialObjectMeta<K>>, selector: &str) -> Watched<PartialObjectMeta<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
 {
-    let (reader, writer) = store();
-    let stream = watch(api, config().labels(selector))
+    let (store, writer) = store();
+    let changes = watch(api, config().labels(selector))
         .modify(|object: &mut PartialObjectMeta<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)
-        .touched_objects();
-    (reader, stream)
+        .touched_objects()
+        .boxed();
+    Watched { store, changes }
 }
 
 /// How many pending passes a watch may cause before it waits; bounds memory in a storm of changes.
@@ -80,17 +89,16 @@ const PENDING: usize = 1024;
 /// Reads a watch to its end in a task of its own, and sends whom each change concerns. So a store fills whether or
 /// not the passes that it causes have begun.
 pub fn forward<K, T>(
-    stream: impl Touched<K>,
+    mut changes: Changes<K>,
     concerned: impl Fn(&K) -> Concerned<T> + Send + 'static,
-) -> impl Stream<Item = ObjectRef<Guarded<T>>> + Send + 'static
+) -> BoxStream<'static, ObjectRef<Guarded<T>>>
 where
     K: Send + 'static,
     T: Resource<DynamicType = ()> + Send + Sync + 'static,
 {
     let (sender, receiver) = mpsc::channel(PENDING);
     tokio::spawn(async move {
-        let mut stream = std::pin::pin!(stream);
-        while let Some(touched) = stream.next().await {
+        while let Some(touched) = changes.next().await {
             match touched {
                 Ok(object) => {
                     for reference in concerned(&object) {
@@ -106,6 +114,7 @@ where
     futures::stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|reference| (reference, receiver))
     })
+    .boxed()
 }
 
 /// Selects the Secrets whose owners allow their use.
@@ -134,7 +143,10 @@ fn connections_where(
 }
 
 /// Connections that use a Connector.
-pub fn connections_of_connector(connections: &Store<Guarded<Connection>>, connector: &str) -> Concerned<Connection> {
+pub fn connections_of_connector(
+    connections: &Store<Guarded<Connection>>,
+    connector: &str,
+) -> Concerned<Connection> {
     connections_where(connections, |connection| connection.spec.connector_ref.name == connector)
 }
 
@@ -185,4 +197,3 @@ pub fn folders_of_namespace(folders: &Store<Guarded<Folder>>, namespace: &str) -
         .map(|object| object.to_object_ref(()))
         .collect()
 }
-

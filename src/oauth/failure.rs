@@ -85,8 +85,8 @@ impl Failure {
                 Reason::AnswerInvalid,
                 format!("{failure}. Check that the connector's address is the right one."),
             ),
-            SendFailure::DeadlinePassed => {
-                Self::transient(Reason::ProviderUnavailable, format!("{failure}; the next leader sends it."))
+            SendFailure::DeadlinePassed | SendFailure::Crowded { .. } => {
+                Self::transient(Reason::ProviderUnavailable, format!("{failure}; it is sent later."))
             }
         }
     }

@@ -130,4 +130,17 @@ pub enum SendFailure {
     /// The caller's deadline passed before anything was sent (leadership about to end).
     #[error("not sent: this replica's leadership ends too soon")]
     DeadlinePassed,
+    /// Too many requests to this host are waiting for our own limits already.
+    #[error("not sent: too many requests to {host} are waiting for our own limits")]
+    Crowded {
+        /// Host and port.
+        host: String,
+    },
+}
+
+impl SendFailure {
+    /// Whether our own side held the request back for now, which says nothing about the provider or the credential.
+    pub fn is_postponed(&self) -> bool {
+        matches!(self, Self::DeadlinePassed | Self::Crowded { .. })
+    }
 }

@@ -18,7 +18,8 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     let connection = connections.get(&arguments.name).await?;
     let folders: Api<Folder> = Api::all(session.client.clone());
     // A caller may be allowed to see the connection and not the folders; then the namespace says enough.
-    let folders = folders.list(&kube::api::ListParams::default()).await.map(|list| list.items).unwrap_or_default();
+    let folders =
+        folders.list(&kube::api::ListParams::default()).await.map(|list| list.items).unwrap_or_default();
     let path = folders
         .iter()
         .filter_map(|folder| folder.status.as_ref())
@@ -45,7 +46,8 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     }
     writeln!(output, "Conditions:")?;
     for condition in &status.conditions {
-        let message = if condition.message.is_empty() { String::new() } else { format!(": {}", condition.message) };
+        let message =
+            if condition.message.is_empty() { String::new() } else { format!(": {}", condition.message) };
         writeln!(output, "  {:<17}{:<8}{}{message}", condition.type_, condition.status, condition.reason)?;
     }
     Ok(true)

@@ -30,10 +30,9 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     let asked_at = jiff::Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { VERIFY_AT_ANNOTATION: asked_at } } });
     let name = &arguments.name;
-    connections
-        .patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .with_context(|| format!("ask for a verification of \"{name}\" in namespace \"{}\"", session.namespace))?;
+    connections.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await.with_context(
+        || format!("ask for a verification of \"{name}\" in namespace \"{}\"", session.namespace),
+    )?;
     writeln!(session.output, "asked the provider of \"{name}\"; waiting for the answer")?;
 
     let handled = {
@@ -46,7 +45,10 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     };
     let answered = await_condition(connections, name, handled);
     let connection = tokio::time::timeout(arguments.timeout, answered).await.with_context(|| {
-        format!("no answer yet; see `kubectl liaison show {name} -n {}` for what it waits for", session.namespace)
+        format!(
+            "no answer yet; see `kubectl liaison show {name} -n {}` for what it waits for",
+            session.namespace
+        )
     })??;
     let status = connection.and_then(|connection| connection.status);
     let last = status.and_then(|status| status.last_verification).context("the connection is gone")?;

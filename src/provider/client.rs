@@ -143,7 +143,7 @@ impl HttpProvider {
         match self.limits.acquire(host, give_up).await {
             Ok(place) => Ok(Admitted { route, _place: place }),
             Err(_) if deadline.is_some_and(|deadline| deadline <= latest) => Err(SendFailure::DeadlinePassed),
-            Err(_) => Err(unreachable(host, "too many requests to it are waiting (our own limit)")),
+            Err(_) => Err(SendFailure::Crowded { host: host.to_owned() }),
         }
     }
 
@@ -283,8 +283,4 @@ fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
 
 fn denied(host: &str, cause: &(impl ToString + ?Sized)) -> SendFailure {
     SendFailure::Denied { host: host.to_owned(), cause: cause.to_string() }
-}
-
-fn unreachable(host: &str, cause: &str) -> SendFailure {
-    SendFailure::Unreachable { host: host.to_owned(), cause: cause.to_owned() }
 }

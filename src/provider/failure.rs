@@ -45,7 +45,9 @@ pub(super) fn call_class(outcome: &Result<Response, SendFailure>) -> CallClass {
             300..=499 => CallClass::ClientError,
             _ => CallClass::ServerError,
         },
-        Err(SendFailure::Denied { .. } | SendFailure::DeadlinePassed) => CallClass::Refused,
+        Err(SendFailure::Denied { .. } | SendFailure::DeadlinePassed | SendFailure::Crowded { .. }) => {
+            CallClass::Refused
+        }
         Err(SendFailure::Unreachable { .. } | SendFailure::Untrusted { .. }) => CallClass::Unreachable,
         Err(SendFailure::TimedOut { .. }) => CallClass::TimedOut,
         Err(SendFailure::TooLarge { .. }) => CallClass::ServerError,

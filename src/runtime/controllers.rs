@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
+use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::{Controller, reflector};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::names::FOLDER_LABEL;
 use crate::api::{Connection, Connector, Folder};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, Secrets, connector, watch};
+use crate::cluster::watch::{self, Watched};
+use crate::cluster::{self, Context, Error, Guarded, KnownRecords, Secrets, connector};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -47,15 +51,14 @@ pub struct Parts {
 /// Runs all controllers until `stop`, and finishes what is under way.
 pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
-    let (connectors, connector_changes) = watch::objects::<Connector>(Api::all(client.clone()));
-    let (folders, folder_changes) = watch::objects::<Folder>(Api::all(client.clone()));
-    let (connections, connection_changes) = watch::objects::<Connection>(Api::all(client.clone()));
-    let (credentials, credential_changes) =
-        watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
-    let (tokens, token_changes) = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
-    let (namespaces, namespace_changes) = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
+    let connectors = watch::objects::<Connector>(Api::all(client.clone()));
+    let folders = watch::objects::<Folder>(Api::all(client.clone()));
+    let connections = watch::objects::<Connection>(Api::all(client.clone()));
+    let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
+    let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
+    let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
 
-    parts.metrics.count(connections.clone());
+    parts.metrics.count(connections.store.clone());
     let reporter = Reporter { controller: "liaison".to_owned(), instance: Some(settings.identity.clone()) };
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), reporter),
@@ -68,108 +71,138 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         settings: Arc::new(parts.decisions),
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),
-        connectors: connectors.clone(),
+        connectors: connectors.store.clone(),
         definitions: connector::Definitions::default(),
-        folders: folders.clone(),
-        connections: connections.clone(),
-        secrets: Secrets::new(client.clone(), credentials.clone(), tokens.clone()),
+        folders: folders.store.clone(),
+        connections: connections.store.clone(),
+        secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
     });
-
-    let by_connector = {
-        let (connections, context, connectors) = (connections.clone(), Arc::clone(&context), connectors.clone());
-        watch::forward(connector_changes, move |changed: &Guarded<Connector>| {
-            if connectors.get(&reflector::ObjectRef::from_obj(changed)).is_none() {
+    let complete = {
+        let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
+        let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
+        async move {
+            tokio::try_join!(
+                connectors.wait_until_ready(),
+                folders.wait_until_ready(),
+                credentials.wait_until_ready(),
+                tokens.wait_until_ready(),
+            )
+            .is_ok()
+        }
+    };
+    let causes = [
+        connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
+            if gone {
                 context.definitions.forget(&changed.uid().unwrap_or_default());
             }
-            watch::connections_of_connector(&connections, &changed.name_any())
-        })
-    };
-    let by_folder = {
-        let connections = connections.clone();
-        watch::forward(folder_changes, move |changed| watch::connections_of_folder(&connections, changed))
-    };
-    let by_credentials = {
-        let (connections, context, credentials) = (connections.clone(), Arc::clone(&context), credentials.clone());
-        watch::forward(credential_changes, move |changed: &PartialObjectMeta<Secret>| {
-            if credentials.get(&reflector::ObjectRef::from_obj(changed)).is_none() {
+            watch::connections_of_connector(&context.connections, &changed.name_any())
+        }),
+        connections_of(&context, folders, |context, changed, _| {
+            watch::connections_of_folder(&context.connections, changed)
+        }),
+        connections_of(&context, credentials, |context, changed: &PartialObjectMeta<Secret>, gone| {
+            if gone {
                 context.secrets.forget(&changed.uid().unwrap_or_default());
             }
-            watch::connections_of_secret(&connections, changed)
-        })
-    };
-    let by_token = {
-        let (connections, context, tokens) = (connections.clone(), Arc::clone(&context), tokens.clone());
-        watch::forward(token_changes, move |changed: &PartialObjectMeta<Secret>| {
-            if tokens.get(&reflector::ObjectRef::from_obj(changed)).is_none() {
+            watch::connections_of_secret(&context.connections, changed)
+        }),
+        connections_of(&context, tokens, |context, changed: &PartialObjectMeta<Secret>, gone| {
+            if gone {
                 context.records.forget(&changed.uid().unwrap_or_default());
             }
-            watch::connection_of_token(&connections, changed)
-        })
-    };
-    let by_namespace = {
-        let folders = folders.clone();
-        watch::forward(namespace_changes, move |changed: &PartialObjectMeta<Namespace>| {
-            watch::folders_of_namespace(&folders, &changed.name_any())
-        })
-    };
+            watch::connection_of_token(&context.connections, changed)
+        }),
+    ];
 
-    let concurrency = Config::default().concurrency(settings.concurrency);
-    let connector_controller = {
-        let (store, changes) = watch::objects::<Connector>(Api::all(client.clone()));
-        Controller::for_stream(watch::relevant(changes), store)
-            .with_config(concurrency.clone())
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(observed("Connector", connector::reconcile), on_error, Arc::clone(&context))
-    };
-    let folder_controller = {
-        let (store, changes) = watch::objects::<Folder>(Api::all(client.clone()));
-        let (_, others) = watch::objects::<Folder>(Api::all(client.clone()));
-        let others = {
-            let folders = folders.clone();
-            watch::forward(watch::relevant(others), move |_: &Guarded<Folder>| watch::all_folders(&folders))
-        };
-        Controller::for_stream(watch::relevant(changes), store)
-            .with_config(concurrency.clone())
-            .reconcile_on(by_namespace)
+    let passes = Passes { context, concurrency: settings.concurrency, stop };
+    tokio::join!(
+        passes.over_connectors(),
+        passes.over_folders(namespaces),
+        passes.over_connections(connections, causes, complete)
+    );
+}
+
+/// Objects whose passes a change causes.
+type Caused<K> = BoxStream<'static, ObjectRef<Guarded<K>>>;
+
+/// Whose passes a change of another kind causes, and what a deletion lets us forget.
+fn connections_of<K>(
+    context: &Arc<Context>,
+    watched: Watched<K>,
+    concerned: impl Fn(&Context, &K, bool) -> watch::Concerned<Connection> + Send + 'static,
+) -> Caused<Connection>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    let (context, store) = (Arc::clone(context), watched.store);
+    watch::forward(watched.changes, move |changed: &K| {
+        let gone = store.get(&ObjectRef::from_obj(changed)).is_none();
+        concerned(&context, changed, gone)
+    })
+}
+
+/// Passes over all objects of each kind.
+struct Passes {
+    context: Arc<Context>,
+    concurrency: u16,
+    stop: CancellationToken,
+}
+
+impl Passes {
+    fn controller<K>(&self, watched: Watched<Guarded<K>>) -> Controller<Guarded<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    {
+        Controller::for_stream(watch::relevant(watched.changes), watched.store)
+            .with_config(Config::default().concurrency(self.concurrency))
+            .graceful_shutdown_on(self.stop.clone().cancelled_owned())
+    }
+
+    async fn over_connectors(&self) {
+        self.controller(watch::objects::<Connector>(Api::all(self.context.client.clone())))
+            .run(observed("Connector", connector::reconcile), on_error, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+
+    /// A folder's path and its claim to a namespace depend on the other folders, so a change of one concerns all.
+    async fn over_folders(&self, namespaces: Watched<PartialObjectMeta<Namespace>>) {
+        let client = &self.context.client;
+        let (by_namespace, by_folder) = (self.context.folders.clone(), self.context.folders.clone());
+        let namespaces = watch::forward(namespaces.changes, move |changed: &PartialObjectMeta<Namespace>| {
+            watch::folders_of_namespace(&by_namespace, &changed.name_any())
+        });
+        let others = watch::objects::<Folder>(Api::all(client.clone()));
+        let others = watch::forward(watch::relevant(others.changes).boxed(), move |_: &Guarded<Folder>| {
+            watch::all_folders(&by_folder)
+        });
+        self.controller(watch::objects::<Folder>(Api::all(client.clone())))
+            .reconcile_on(namespaces)
             .reconcile_on(others)
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(observed("Folder", cluster::folder::reconcile), on_error, Arc::clone(&context))
-    };
+            .run(observed("Folder", cluster::folder::reconcile), on_error, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
 
-    // A Connection is looked at only once everything that it may refer to has been read; before, all would seem to
-    // be missing.
-    let complete = async {
-        let read = tokio::join!(
-            connectors.wait_until_ready(),
-            folders.wait_until_ready(),
-            credentials.wait_until_ready(),
-            tokens.wait_until_ready(),
-            namespaces.wait_until_ready(),
-        );
-        [read.0, read.1, read.2, read.3, read.4].into_iter().all(|store| store.is_ok())
-    };
-    let connection_controller = async {
+    /// A Connection is looked at only once everything that it may refer to has been read; before, all would seem to
+    /// be missing.
+    async fn over_connections(
+        &self,
+        connections: Watched<Guarded<Connection>>,
+        causes: [Caused<Connection>; 4],
+        complete: impl Future<Output = bool>,
+    ) {
         tokio::select! {
             complete = complete => if !complete { return },
-            () = stop.cancelled() => return,
+            () = self.stop.cancelled() => return,
         }
-        Controller::for_stream(watch::relevant(connection_changes), connections)
-            .with_config(concurrency.clone())
-            .reconcile_on(by_connector)
-            .reconcile_on(by_folder)
-            .reconcile_on(by_credentials)
-            .reconcile_on(by_token)
-            .graceful_shutdown_on(stop.clone().cancelled_owned())
-            .run(observed("Connection", cluster::connection::reconcile), on_error, Arc::clone(&context))
-            .for_each(|_| async {})
+        let controller = causes.into_iter().fold(self.controller(connections), Controller::reconcile_on);
+        controller
+            .run(observed("Connection", cluster::connection::reconcile), on_error, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
             .await;
-    };
-    tokio::join!(
-        connector_controller.for_each(|_| async {}),
-        folder_controller.for_each(|_| async {}),
-        connection_controller,
-    );
+    }
 }
 
 /// A pass that is counted, timed and logged.
@@ -194,7 +227,9 @@ where
             context.telemetry.reconciled(kind, started.elapsed(), result.is_err());
             match &result {
                 Ok(_) => tracing::debug!(kind, namespace, name, "looked at"),
-                Err(error) => tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again"),
+                Err(error) => {
+                    tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again")
+                }
             }
             result
         })

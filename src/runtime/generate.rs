@@ -16,7 +16,7 @@ const NOTICE: &str = "# Made by `make generate` from src/api; do not edit.\n";
 
 /// All generated files, by path from the repository's root.
 pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
-    let mut files = BTreeMap::new();
+    let mut files = super::reference::pages();
     for crd in crds::all() {
         let kind = crd.spec.names.plural.clone();
         let yaml = serde_yaml::to_string(&crd).with_context(|| format!("write {}", crd.name_any()))?;

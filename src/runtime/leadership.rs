@@ -99,9 +99,9 @@ impl Candidate {
     /// Gives leadership back, so that another replica need not wait.
     pub async fn resign(self) {
         drop(self.leading);
-        match tokio::time::timeout(Duration::from_secs(2), self.manager).await {
-            Ok(Ok(Ok(_))) => {}
-            _ => tracing::warn!("the lease could not be given back; another replica takes over when it ends"),
+        let resigned = tokio::time::timeout(Duration::from_secs(2), self.manager).await;
+        if !matches!(resigned, Ok(Ok(Ok(_)))) {
+            tracing::warn!("the lease could not be given back; another replica takes over when it ends");
         }
         self.watcher.abort();
     }
@@ -117,7 +117,9 @@ async fn follow(client: Client, settings: Settings, clock: Arc<LeaseClock>, time
                 let duration = Duration::from_secs(settings.lease_seconds);
                 clock.note(&lease, &settings.identity, duration, time.now());
             }
-            Err(error) => tracing::debug!(%error, "the watch of the lease was interrupted and is begun again"),
+            Err(error) => {
+                tracing::debug!(%error, "the watch of the lease was interrupted and is begun again")
+            }
         }
     }
 }

@@ -79,11 +79,30 @@ impl Default for Metrics {
         };
         let seconds = || Unit::Seconds;
         let register = &mut registry;
-        register.register_with_unit("reconcile_duration", "Duration of a pass over one object", seconds(), metrics.reconciles.clone());
-        register.register("reconcile_failures", "Passes that could not be completed", metrics.failures.clone());
+        register.register_with_unit(
+            "reconcile_duration",
+            "Duration of a pass over one object",
+            seconds(),
+            metrics.reconciles.clone(),
+        );
+        register.register(
+            "reconcile_failures",
+            "Passes that could not be completed",
+            metrics.failures.clone(),
+        );
         register.register("reconciles_running", "Passes under way", metrics.running.clone());
-        register.register_with_unit("token_request_duration", "Token requests by result", seconds(), metrics.token_requests.clone());
-        register.register_with_unit("provider_request_duration", "Requests to providers", seconds(), metrics.provider_calls.clone());
+        register.register_with_unit(
+            "token_request_duration",
+            "Token requests by result",
+            seconds(),
+            metrics.token_requests.clone(),
+        );
+        register.register_with_unit(
+            "provider_request_duration",
+            "Requests to providers",
+            seconds(),
+            metrics.provider_calls.clone(),
+        );
         register.register_collector(Box::new(Connections(Arc::clone(&metrics.connections))));
         Self { registry, ..metrics }
     }
@@ -143,7 +162,7 @@ impl CallObserver for Metrics {
     }
 }
 
-/// Counted when asked, from what the watch has last seen.
+/// Counted when asked, from what the watch has last seen. The registry puts its prefix before their names too.
 struct Connections(Arc<OnceLock<Store<Guarded<Connection>>>>);
 
 impl fmt::Debug for Connections {
@@ -161,24 +180,32 @@ impl Collector for Connections {
         let mut states: HashMap<[(&str, String); 2], i64> = HashMap::new();
         let mut backlog = 0_i64;
         for connection in &connections {
-            let status = connection.status.clone().unwrap_or_default();
-            let ready = conditions::find(&status.conditions, ConditionType::Ready);
+            let recorded = connection.status.clone().unwrap_or_default();
+            let ready = conditions::find(&recorded.conditions, ConditionType::Ready);
             let ready = ready.map_or_else(|| "Unknown".to_owned(), |ready| ready.status.clone());
-            *states.entry([("state", format!("{:?}", status.state)), ("ready", ready)]).or_default() += 1;
-            backlog += i64::from(status.observed_generation != connection.metadata.generation);
+            *states.entry([("state", format!("{:?}", recorded.state)), ("ready", ready)]).or_default() += 1;
+            backlog += i64::from(recorded.observed_generation != connection.metadata.generation);
         }
         let kind = prometheus_client::metrics::MetricType::Gauge;
-        let mut family =
-            encoder.encode_descriptor("liaison_connections", "Connections by state", None, kind)?;
+        let mut family = encoder.encode_descriptor("connections", "Connections by state", None, kind)?;
         for (labels, count) in &states {
             ConstGauge::new(*count).encode(family.encode_family(labels)?)?;
         }
-        let queue =
-            encoder.encode_descriptor("liaison_reconcile_queue_depth", "Connections whose spec no pass has seen yet", None, kind)?;
+        let queue = encoder.encode_descriptor(
+            "reconcile_queue_depth",
+            "Connections whose spec no pass has seen yet",
+            None,
+            kind,
+        )?;
         ConstGauge::new(backlog).encode(queue)?;
 
         let help = "When a connection's access token expires, in seconds since 1970";
-        let mut expiry = encoder.encode_descriptor("liaison_connection_token_expiry_timestamp", help, Some(&Unit::Seconds), kind)?;
+        let mut expiry = encoder.encode_descriptor(
+            "connection_token_expiry_timestamp",
+            help,
+            Some(&Unit::Seconds),
+            kind,
+        )?;
         for connection in &connections {
             let token = connection.status.as_ref().and_then(|status| status.token.as_ref());
             let Some(expires_at) = token.and_then(|token| token.expires_at.as_ref()) else { continue };
@@ -189,5 +216,60 @@ impl Collector for Connections {
             ConstGauge::new(expires_at.0.as_second()).encode(expiry.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_begins_with_our_name_once_and_says_what_it_is() {
+        let metrics = Metrics::default();
+        metrics.count(kube::runtime::reflector::store::<Guarded<Connection>>().0);
+        metrics.reconciled("Connection", Duration::from_millis(3), true);
+        metrics.running("Connection", 1);
+        metrics.token_requested("Succeeded", Duration::from_millis(3));
+        metrics.observed(
+            Purpose::Token,
+            "login.example.com:443",
+            CallClass::Success,
+            Duration::from_millis(3),
+        );
+
+        let text = metrics.text();
+        let described: Vec<_> =
+            text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+        assert_eq!(
+            described,
+            [
+                "liaison_reconcile_duration_seconds",
+                "liaison_reconcile_failures",
+                "liaison_reconciles_running",
+                "liaison_token_request_duration_seconds",
+                "liaison_provider_request_duration_seconds",
+                "liaison_connections",
+                "liaison_reconcile_queue_depth",
+                "liaison_connection_token_expiry_timestamp_seconds",
+            ]
+        );
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn hosts_that_users_invent_do_not_fill_memory() {
+        let metrics = Metrics::default();
+        for number in 0..HOST_LIMIT + 10 {
+            metrics.observed(
+                Purpose::Token,
+                &format!("{number}.example.com:443"),
+                CallClass::Success,
+                Duration::ZERO,
+            );
+        }
+        metrics.observed(Purpose::Token, "refused.example.com:443", CallClass::Refused, Duration::ZERO);
+        let text = metrics.text();
+        assert!(text.contains("host=\"other\"") && text.contains("host=\"refused\""));
+        assert!(!text.contains("refused.example.com"));
     }
 }

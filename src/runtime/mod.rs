@@ -5,6 +5,7 @@ mod controllers;
 pub mod generate;
 mod leadership;
 mod metrics;
+mod reference;
 mod settings;
 mod telemetry;
 pub mod uninstall;
@@ -73,7 +74,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
 /// Connects to the API server, in the cluster or by KUBECONFIG.
 async fn connect() -> anyhow::Result<Client> {
-    let mut config = kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
+    let mut config =
+        kube::Config::infer().await.context("find the API server (in the cluster, or by KUBECONFIG)")?;
     let agent = concat!("liaison/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     Client::try_from(config).context("connect to the API server")
@@ -183,7 +185,10 @@ struct Report {
 
 impl SelfReport for Report {
     fn ready(&self) -> Result<(), String> {
-        self.ready.get().copied().ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())
+        self.ready
+            .get()
+            .copied()
+            .ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())
     }
 
     fn metrics(&self) -> String {

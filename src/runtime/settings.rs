@@ -86,5 +86,9 @@ pub struct Settings {
 
 fn fraction(text: &str) -> Result<f64, String> {
     let fraction: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
-    if (0.02..=0.95).contains(&fraction) { Ok(fraction) } else { Err("must be between 0.02 and 0.95".to_owned()) }
+    if (0.02..=0.95).contains(&fraction) {
+        Ok(fraction)
+    } else {
+        Err("must be between 0.02 and 0.95".to_owned())
+    }
 }

@@ -17,10 +17,13 @@ const QUIET: [&str; 6] =
 pub fn start(directives: &str, json: bool) -> anyhow::Result<()> {
     let mut filter: EnvFilter = directives.parse().context("the log filter cannot be understood")?;
     for quiet in QUIET {
-        filter = filter.add_directive(quiet.parse::<Directive>().context("a quiet directive cannot be understood")?);
+        filter = filter
+            .add_directive(quiet.parse::<Directive>().context("a quiet directive cannot be understood")?);
     }
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     if json {
         registry.with(layer.json()).init();
     } else {

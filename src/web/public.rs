@@ -16,6 +16,14 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// The front page says what this is; everything else is not found.
 pub fn router() -> Router {
     Router::new()
-        .route("/", get(|| async { (HEADERS, "Liaison connects this cluster to applications. See `kubectl get connections -A`.\n") }))
+        .route(
+            "/",
+            get(|| async {
+                (
+                    HEADERS,
+                    "Liaison connects this cluster to applications. See `kubectl get connections -A`.\n",
+                )
+            }),
+        )
         .fallback(|| async { (StatusCode::NOT_FOUND, HEADERS, "not found\n").into_response() })
 }

@@ -162,7 +162,9 @@ impl Ground {
 /// The message of a condition.
 pub(crate) fn message(connection: &Connection, condition_type: ConditionType) -> String {
     let status = connection.status.clone().unwrap_or_default();
-    conditions::find(&status.conditions, condition_type).map(|found| found.message.clone()).unwrap_or_default()
+    conditions::find(&status.conditions, condition_type)
+        .map(|found| found.message.clone())
+        .unwrap_or_default()
 }
 
 /// Applies an object as `kubectl apply --server-side` does.

@@ -9,7 +9,8 @@ use crate::support::waiting::eventually;
 use crate::world::World;
 
 #[tokio::test]
-async fn probes_answer_and_metrics_tell_of_states_expiry_refreshes_calls_passes_and_the_queue() -> Result<()> {
+async fn probes_answer_and_metrics_tell_of_states_expiry_refreshes_calls_passes_and_the_queue() -> Result<()>
+{
     let world = World::shared();
     let ground = Ground::new(world.control_plane.client().await?, "observed").await?;
     let provider = world.provider()?;
@@ -19,7 +20,8 @@ async fn probes_answer_and_metrics_tell_of_states_expiry_refreshes_calls_passes_
     });
     ground.connector("observed", client_credentials_connector(&|path| provider.endpoint(path))).await?;
     ground.secret("app", &[("clientId", "a"), ("clientSecret", "b")]).await?;
-    let spec = json!({ "connectorRef": { "name": "observed" }, "oauthApp": { "secretRef": { "name": "app" } } });
+    let spec =
+        json!({ "connectorRef": { "name": "observed" }, "oauthApp": { "secretRef": { "name": "app" } } });
     ground.connection("c", spec).await?;
     ground.until_ready("c").await?;
 
@@ -32,7 +34,9 @@ async fn probes_answer_and_metrics_tell_of_states_expiry_refreshes_calls_passes_
         "liaison_connections{state=\"Connected\",ready=\"True\"}".to_owned(),
         "liaison_connection_token_expiry_timestamp_seconds{namespace=\"observed\",name=\"c\"}".to_owned(),
         "liaison_token_request_duration_seconds_count{result=\"Succeeded\"}".to_owned(),
-        format!("liaison_provider_request_duration_seconds_count{{purpose=\"token\",host=\"{host}\",class=\"Success\"}} 1"),
+        format!(
+            "liaison_provider_request_duration_seconds_count{{purpose=\"token\",host=\"{host}\",class=\"Success\"}} 1"
+        ),
         "liaison_reconcile_duration_seconds_count{kind=\"Connection\"}".to_owned(),
         "liaison_reconcile_queue_depth".to_owned(),
     ];

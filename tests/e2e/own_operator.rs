@@ -21,7 +21,8 @@ mod own_control_plane {
 
     #[tokio::test]
     async fn a_zitadel_token_is_refreshed_at_a_fraction_of_its_lifetime_over_and_over() -> Result<()> {
-        let control_plane = ControlPlane::start(RunDirectory::take("zitadel")?, &Options::with_crds()).await?;
+        let control_plane =
+            ControlPlane::start(RunDirectory::take("zitadel")?, &Options::with_crds()).await?;
         let zitadel = Zitadel::start(control_plane.directory(), None, &[]).await?;
         // Its tokens live for 299 seconds and it has no setting for that; a small fraction shows the same path.
         let settings = OperatorSettings {
@@ -41,7 +42,8 @@ mod own_control_plane {
         });
         ground.connector("zitadel", connector).await?;
         ground.secret("app", &[("clientId", CLIENT_ID), ("clientSecret", CLIENT_SECRET)]).await?;
-        let spec = json!({ "connectorRef": { "name": "zitadel" }, "oauthApp": { "secretRef": { "name": "app" } } });
+        let spec =
+            json!({ "connectorRef": { "name": "zitadel" }, "oauthApp": { "secretRef": { "name": "app" } } });
         ground.connection("c", spec).await?;
         ground.until_ready("c").await?;
         let refreshed = ground
@@ -53,14 +55,16 @@ mod own_control_plane {
         let status = refreshed.status.unwrap_or_default();
         assert_eq!(status.account.as_deref(), Some("Service Account"));
         let token = status.token.unwrap_or_default();
-        let lifetime = token.expires_at.zip(token.last_refresh_time).map(|(end, start)| end.0.duration_since(start.0));
+        let lifetime =
+            token.expires_at.zip(token.last_refresh_time).map(|(end, start)| end.0.duration_since(start.0));
         assert!(lifetime.is_some_and(|lifetime| (298..=300).contains(&lifetime.as_secs())), "{lifetime:?}");
         Ok(())
     }
 
     #[tokio::test]
     async fn an_operator_that_is_told_to_stop_stores_the_token_that_is_on_its_way() -> Result<()> {
-        let control_plane = ControlPlane::start(RunDirectory::take("stopping")?, &Options::with_crds()).await?;
+        let control_plane =
+            ControlPlane::start(RunDirectory::take("stopping")?, &Options::with_crds()).await?;
         let provider = StrictProvider::start()?;
         let settings =
             OperatorSettings { exceptions: vec![provider.authority()], ..OperatorSettings::new("stopping")? };
@@ -80,7 +84,8 @@ mod own_control_plane {
         });
         ground.connector("stopping", client_credentials_connector(&|path| provider.endpoint(path))).await?;
         ground.secret("app", &[("clientId", "a"), ("clientSecret", "b")]).await?;
-        let spec = json!({ "connectorRef": { "name": "stopping" }, "oauthApp": { "secretRef": { "name": "app" } } });
+        let spec =
+            json!({ "connectorRef": { "name": "stopping" }, "oauthApp": { "secretRef": { "name": "app" } } });
         ground.connection("c", spec).await?;
         eventually("the finalizer is set, so the request is next", Duration::from_secs(20), async || {
             let connection = ground.connections().get("c").await?;
@@ -107,11 +112,14 @@ mod own_control_plane {
 
         let settings = OperatorSettings { identity: "next".to_owned(), ..settings };
         let _operator = settings.start(&control_plane).await?;
-        ground.until_is("c", "is ready without a second request", |connection| {
-            let conditions = connection.status.clone().unwrap_or_default().conditions;
-            conditions.iter().any(|found| found.type_ == ConditionType::Ready.as_str() && found.status == "True")
-        })
-        .await?;
+        ground
+            .until_is("c", "is ready without a second request", |connection| {
+                let conditions = connection.status.clone().unwrap_or_default().conditions;
+                conditions
+                    .iter()
+                    .any(|found| found.type_ == ConditionType::Ready.as_str() && found.status == "True")
+            })
+            .await?;
         assert_eq!(provider.count("/token"), 1);
         Ok(())
     }

@@ -70,7 +70,10 @@ pub const OPERATOR_NAMESPACE: &str = "liaison-system";
 
 async fn make_namespace(control_plane: &ControlPlane) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(control_plane.client().await?);
-    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": OPERATOR_NAMESPACE } });
-    namespaces.patch(OPERATOR_NAMESPACE, &PatchParams::apply("installation"), &Patch::Apply(namespace)).await?;
+    let namespace =
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": OPERATOR_NAMESPACE } });
+    namespaces
+        .patch(OPERATOR_NAMESPACE, &PatchParams::apply("installation"), &Patch::Apply(namespace))
+        .await?;
     Ok(())
 }

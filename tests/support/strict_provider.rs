@@ -65,13 +65,13 @@ impl StrictProvider {
         });
         let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         // A thread and a runtime of its own: tests each have a runtime that ends with them.
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                listener.set_nonblocking(true).unwrap();
-                let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-                axum::serve(listener, router).await.unwrap();
-            });
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                axum::serve(listener, router).await
+            })
         });
         Ok(Self { port, shared })
     }

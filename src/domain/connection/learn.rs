@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::connection::{
-    FailureClass, FailureStatus, VerificationResult, VerificationStatus,
-};
+use crate::api::connection::{FailureClass, FailureStatus, VerificationResult, VerificationStatus};
 use crate::api::names::REVOKE_FINALIZER;
 use crate::domain::conditions::whole_seconds;
 use crate::domain::reason::Reason;
@@ -101,9 +99,9 @@ fn fail(observed: &mut Observed, failure: AttemptFailure, now: Timestamp) {
 
 fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
     let facts = observed.status();
-    let Ok((credential, verified)) = super::prepare(observed).map(|prepared: Prepared<'_>| {
-        (health::credential_name(&prepared, &facts), prepared.credential)
-    }) else {
+    let Ok((credential, verified)) = super::prepare(observed)
+        .map(|prepared: Prepared<'_>| (health::credential_name(&prepared, &facts), prepared.credential))
+    else {
         return;
     };
     let is_static = facts.token.is_none();

@@ -23,7 +23,6 @@ pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, lear
 pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
 pub use prepare::{Blocked, Prepared, prepare};
 
-
 /// One thing to do outside for a Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
@@ -98,11 +97,11 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     };
     let scopes = scopes_verdict(observed, &authenticated.verdict);
     let suspended = observed.connection.spec.suspend;
-    let ready = ready_verdict(suspended, prepared.as_ref().err(), &[
-        &authenticated.verdict,
-        &scopes,
-        &healthy.verdict,
-    ]);
+    let ready = ready_verdict(
+        suspended,
+        prepared.as_ref().err(),
+        &[&authenticated.verdict, &scopes, &healthy.verdict],
+    );
 
     let next = decision::sooner(authenticated.next, healthy.next);
     let effect = authenticated.effect.or(healthy.effect).filter(|_| !suspended);

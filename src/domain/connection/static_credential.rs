@@ -81,7 +81,12 @@ fn unproven(
         return Assessment::of(Verdict::no(Reason::CredentialsRejected, message));
     }
     let verdict = facts.last_failure.as_ref().map_or_else(
-        || Verdict::no(Reason::AwaitingAuthentication, "the provider is being asked whether it accepts the credential"),
+        || {
+            Verdict::no(
+                Reason::AwaitingAuthentication,
+                "the provider is being asked whether it accepts the credential",
+            )
+        },
         failed,
     );
     let allowed_at = last.map(|last| schedule::verification_allowed_at(last.time.0, last.paid_until.0));

@@ -47,10 +47,13 @@ fn wanted_consent(observed: &Observed) -> String {
     if wanted.len() <= CONSENT_ID_LIMIT {
         return wanted.to_owned();
     }
-    digest::digest(&digest::SHA256, wanted.as_bytes()).as_ref().iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    digest::digest(&digest::SHA256, wanted.as_bytes()).as_ref().iter().fold(
+        String::new(),
+        |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        },
+    )
 }
 
 fn rolled_back(observed: &Observed, token: &TokenFacts) -> bool {

@@ -247,8 +247,7 @@ async fn a_rate_that_is_used_up_refuses_without_connecting() {
     let first = bench.send(&url).await.unwrap_err();
     assert!(matches!(first, SendFailure::TimedOut { .. }), "{first:?}");
     let second = bench.send(&url).await.unwrap_err();
-    let cause = "too many requests to it are waiting (our own limit)".to_owned();
-    assert_eq!(second, SendFailure::Unreachable { host: host.clone(), cause });
+    assert_eq!(second, SendFailure::Crowded { host: host.clone() });
     assert_eq!(bench.last_class(), CallClass::Refused);
     let deadline = Some(Instant::now() + Duration::from_millis(100));
     assert_eq!(bench.send_before(&url, deadline).await.unwrap_err(), SendFailure::DeadlinePassed);

@@ -21,7 +21,8 @@ async fn s02_an_unknown_connector_is_reported_and_heals_when_it_appears() -> Res
     let provider = World::shared().provider()?;
     provider.script(|_| Some(Answer::json(200, &json!({ "id": 1, "name": "ada" }))));
     ground.secret("pat", &[("token", "t")]).await?;
-    let spec = json!({ "connectorRef": { "name": "s02-later" }, "credentials": { "secretRef": { "name": "pat" } } });
+    let spec =
+        json!({ "connectorRef": { "name": "s02-later" }, "credentials": { "secretRef": { "name": "pat" } } });
     ground.connection("c", spec).await?;
     let connection = ground.until("c", ConditionType::Ready, "False", "ConnectorNotFound").await?;
     assert!(message(&connection, ConditionType::Ready).contains("connector s02-later does not exist"));
@@ -51,7 +52,8 @@ async fn a_faulty_connector_lists_all_its_faults_and_its_connections_say_so() ->
     assert!(fault.message.contains("spec.verify.success"), "{}", fault.message);
 
     ground.secret("pat", &[("token", "t")]).await?;
-    let spec = json!({ "connectorRef": { "name": "faulty" }, "credentials": { "secretRef": { "name": "pat" } } });
+    let spec =
+        json!({ "connectorRef": { "name": "faulty" }, "credentials": { "secretRef": { "name": "pat" } } });
     ground.connection("c", spec).await?;
     ground.until("c", ConditionType::Ready, "False", "ConnectorInvalid").await?;
     Ok(())
@@ -68,12 +70,15 @@ async fn s05_a_connection_ties_to_exactly_one_application_and_keeps_one_token() 
     ground.connector("s05", spec).await?;
     ground.secret("app", &oidc_client()).await?;
     for name in ["one", "other"] {
-        let spec = json!({ "connectorRef": { "name": "s05" }, "oauthApp": { "secretRef": { "name": "app" } } });
+        let spec =
+            json!({ "connectorRef": { "name": "s05" }, "oauthApp": { "secretRef": { "name": "app" } } });
         ground.connection(name, spec).await?;
     }
     let (one, other) = (ground.until_ready("one").await?, ground.until_ready("other").await?);
-    let tokens = ground.secrets().list(&kube::api::ListParams::default().labels("liaison.dev/token-of")).await?;
-    let mut owners: Vec<_> = tokens.iter().map(|secret| secret.labels()["liaison.dev/token-of"].clone()).collect();
+    let tokens =
+        ground.secrets().list(&kube::api::ListParams::default().labels("liaison.dev/token-of")).await?;
+    let mut owners: Vec<_> =
+        tokens.iter().map(|secret| secret.labels()["liaison.dev/token-of"].clone()).collect();
     owners.sort();
     let mut uids = vec![one.uid().unwrap_or_default(), other.uid().unwrap_or_default()];
     uids.sort();
@@ -107,13 +112,15 @@ async fn s12_missing_parameters_are_named_together() -> Result<()> {
     ground.connection("c", json!({ "connectorRef": { "name": "jira-like" } })).await?;
     let connection = ground.until("c", ConditionType::Ready, "False", "ParametersMissing").await?;
     let text = message(&connection, ConditionType::Ready);
-    let wanted = "connector \"jira-like\" with authType \"PersonalAccessToken\" needs parameters: siteUrl, token";
+    let wanted =
+        "connector \"jira-like\" with authType \"PersonalAccessToken\" needs parameters: siteUrl, token";
     assert!(text.starts_with(wanted), "{text}");
     Ok(())
 }
 
 #[tokio::test]
-async fn s36_the_auth_type_is_asked_for_when_there_are_several_and_defaulted_when_there_is_one() -> Result<()> {
+async fn s36_the_auth_type_is_asked_for_when_there_are_several_and_defaulted_when_there_is_one() -> Result<()>
+{
     let ground = ground("s36").await?;
     let provider = World::shared().provider()?;
     provider.script(|_| Some(Answer::json(200, &json!({ "id": 1, "name": "ada" }))));
@@ -143,7 +150,8 @@ async fn s39_an_auth_type_that_the_connector_lacks_is_reported_with_those_it_has
     let spec = json!({ "connectorRef": { "name": "s39" }, "authType": "OAuth2Password" });
     ground.connection("c", spec).await?;
     let connection = ground.until("c", ConditionType::Ready, "False", "AuthTypeNotSupported").await?;
-    let wanted = "connector \"s39\" does not support authType \"OAuth2Password\"; supported: PersonalAccessToken";
+    let wanted =
+        "connector \"s39\" does not support authType \"OAuth2Password\"; supported: PersonalAccessToken";
     assert_eq!(message(&connection, ConditionType::Ready), wanted);
     Ok(())
 }

@@ -35,7 +35,8 @@ async fn s06_a_connection_is_inactive_until_the_provider_has_authenticated_it() 
     ground.secret("app", &oidc_client()).await?;
 
     ground.connection("person", with_app("s06-person")).await?;
-    let waiting = ground.until("person", ConditionType::Authenticated, "False", "AwaitingAuthentication").await?;
+    let waiting =
+        ground.until("person", ConditionType::Authenticated, "False", "AwaitingAuthentication").await?;
     ground.until("person", ConditionType::Ready, "False", "AwaitingAuthentication").await?;
     let status = waiting.status.unwrap_or_default();
     assert_eq!((status.state, status.account.as_deref()), (State::Inactive, Some("System")));
@@ -89,10 +90,16 @@ async fn a_missing_secret_label_and_key_are_each_named_and_heal_within_ten_secon
     ground.apply(&unlabelled).await?;
     // Nothing tells of a Secret without the label; the next look does.
     ground.annotate("c", "liaison.dev/verify-at", "now").await?;
-    ground.until_is("c", "asks for the label", |c| message(c, missing).contains("kubectl label secret pat")).await?;
+    ground
+        .until_is("c", "asks for the label", |c| message(c, missing).contains("kubectl label secret pat"))
+        .await?;
 
     ground.secret("pat", &[("other", "x")]).await?;
-    ground.until_is("c", "asks for the key", |c| message(c, missing).contains("lacks a value under the key token")).await?;
+    ground
+        .until_is("c", "asks for the key", |c| {
+            message(c, missing).contains("lacks a value under the key token")
+        })
+        .await?;
     assert_eq!(provider.received().len(), 0);
 
     ground.secret("pat", &[("token", "t")]).await?;
@@ -101,7 +108,8 @@ async fn a_missing_secret_label_and_key_are_each_named_and_heal_within_ten_secon
 }
 
 #[tokio::test]
-async fn s15_an_unreachable_provider_is_named_with_our_addresses_and_never_taken_for_bad_credentials() -> Result<()> {
+async fn s15_an_unreachable_provider_is_named_with_our_addresses_and_never_taken_for_bad_credentials()
+-> Result<()> {
     let ground = ground("s15").await?;
     let world = World::shared();
     let silent = world.provider_that_refuses()?;
@@ -120,7 +128,9 @@ async fn a_loopback_provider_without_an_exception_is_denied_before_anything_is_s
     let ground = ground("denied").await?;
     let listener = std::net::TcpListener::bind(("127.0.0.1", free_port()?))?;
     let port = listener.local_addr()?.port();
-    ground.connector("denied", client_credentials_connector(&|path| format!("https://localhost:{port}{path}"))).await?;
+    ground
+        .connector("denied", client_credentials_connector(&|path| format!("https://localhost:{port}{path}")))
+        .await?;
     ground.secret("app", &[("clientId", "a"), ("clientSecret", "b")]).await?;
     ground.connection("c", with_app("denied")).await?;
     ground.until("c", ConditionType::Authenticated, "False", "EgressDenied").await?;

@@ -14,7 +14,13 @@ const NAMESPACE: &str = "team-examples";
 
 async fn ground(world: &World) -> Result<Ground> {
     let folder = repository().join("examples/00-folder.yaml");
-    world.control_plane.run_kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &folder.to_string_lossy()])?;
+    world.control_plane.run_kubectl(&[
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "-f",
+        &folder.to_string_lossy(),
+    ])?;
     Ok(Ground { client: world.control_plane.client().await?, namespace: NAMESPACE.to_owned() })
 }
 

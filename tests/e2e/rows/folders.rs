@@ -41,7 +41,12 @@ async fn s09_a_personal_folder_has_an_owner_and_a_shared_one_has_none() -> Resul
     let error = format!("{:#}", apply(&client, "", &folder("s09-none", ownerless)).await.unwrap_err());
     assert!(error.contains("spec.owner is required for a Personal folder"), "{error}");
 
-    apply(&client, "", &folder("s09-ada", json!({ "displayName": "Ada", "type": "Personal", "owner": "ada" }))).await?;
+    apply(
+        &client,
+        "",
+        &folder("s09-ada", json!({ "displayName": "Ada", "type": "Personal", "owner": "ada" })),
+    )
+    .await?;
     until_folder(&client, "s09-ada", "True", "NamespaceOwned").await?;
     let removed = folder("s09-ada", json!({ "displayName": "Ada", "type": "Personal" }));
     let error = format!("{:#}", apply(&client, "", &removed).await.unwrap_err());
@@ -50,7 +55,8 @@ async fn s09_a_personal_folder_has_an_owner_and_a_shared_one_has_none() -> Resul
 }
 
 #[tokio::test]
-async fn s14_a_connection_outside_any_folder_is_reported_and_heals_when_one_adopts_the_namespace() -> Result<()> {
+async fn s14_a_connection_outside_any_folder_is_reported_and_heals_when_one_adopts_the_namespace()
+-> Result<()> {
     let client = World::shared().control_plane.client().await?;
     apply(&client, "", &namespace("s14")).await?;
     let ground = Ground { client: client.clone(), namespace: "s14".to_owned() };
@@ -58,7 +64,8 @@ async fn s14_a_connection_outside_any_folder_is_reported_and_heals_when_one_adop
     let connection = ground.until("c", ConditionType::Ready, "False", "FolderNotFound").await?;
     assert!(message(&connection, ConditionType::Ready).contains("no Folder owns namespace \"s14\""));
 
-    apply(&client, "", &folder("s14", json!({ "displayName": "S14", "type": "Shared", "adopt": true }))).await?;
+    apply(&client, "", &folder("s14", json!({ "displayName": "S14", "type": "Shared", "adopt": true })))
+        .await?;
     ground.until("c", ConditionType::Ready, "False", "ConnectorNotFound").await?;
     Ok(())
 }
@@ -94,7 +101,8 @@ async fn a_folder_that_holds_connections_stays_and_an_empty_one_leaves_nothing()
 
     ground.connections().delete("kept", &DeleteParams::default()).await?;
     eventually("folder and namespace are gone", std::time::Duration::from_secs(60), async || {
-        let gone = folders.get_opt("emptied").await?.is_none() && namespaces.get_opt("emptied").await?.is_none();
+        let gone =
+            folders.get_opt("emptied").await?.is_none() && namespaces.get_opt("emptied").await?.is_none();
         Ok(gone.then_some(()))
     })
     .await
@@ -104,11 +112,15 @@ async fn a_folder_that_holds_connections_stays_and_an_empty_one_leaves_nothing()
 async fn an_adopted_namespace_outlives_its_folder() -> Result<()> {
     let client = World::shared().control_plane.client().await?;
     apply(&client, "", &namespace("adopted")).await?;
-    apply(&client, "", &folder("adopted", json!({ "displayName": "A", "type": "Shared", "adopt": true }))).await?;
+    apply(&client, "", &folder("adopted", json!({ "displayName": "A", "type": "Shared", "adopt": true })))
+        .await?;
     until_folder(&client, "adopted", "True", "NamespaceOwned").await?;
     let folders: Api<Folder> = Api::all(client.clone());
     folders.delete("adopted", &DeleteParams::default()).await?;
-    eventually("the folder is gone", HEALS, async || Ok(folders.get_opt("adopted").await?.is_none().then_some(()))).await?;
+    eventually("the folder is gone", HEALS, async || {
+        Ok(folders.get_opt("adopted").await?.is_none().then_some(()))
+    })
+    .await?;
     let namespaces: Api<Namespace> = Api::all(client);
     let kept = namespaces.get("adopted").await?;
     assert!(!kept.labels().contains_key("liaison.dev/folder") && kept.metadata.deletion_timestamp.is_none());

@@ -50,7 +50,11 @@ async fn s11_authenticating_anew_keeps_the_object_and_another_connector_is_refus
     ground.annotate("c", "liaison.dev/reauthenticate-at", "2026-01-01T00:00:00Z").await?;
     let after = ground
         .until_is("c", "has a second token", |connection| {
-            connection.status.as_ref().and_then(|status| status.token.as_ref()).is_some_and(|token| token.sequence == 2)
+            connection
+                .status
+                .as_ref()
+                .and_then(|status| status.token.as_ref())
+                .is_some_and(|token| token.sequence == 2)
         })
         .await?;
     assert_eq!((before.uid(), before.name_any()), (after.uid(), after.name_any()));
@@ -88,9 +92,10 @@ async fn s28_a_verification_is_one_call_and_alters_neither_token_nor_authenticat
     ground.annotate("c", "liaison.dev/verify-at", "2026-01-02T00:00:00Z").await?;
     let what = "the provider refuses the credential";
     let refused = |c: &liaison::api::Connection| {
-        message(c, ConditionType::Healthy) != "" && c.status.as_ref().is_some_and(|status| {
-            status.last_handled_verify_at.as_deref() == Some("2026-01-02T00:00:00Z")
-        })
+        message(c, ConditionType::Healthy) != ""
+            && c.status.as_ref().is_some_and(|status| {
+                status.last_handled_verify_at.as_deref() == Some("2026-01-02T00:00:00Z")
+            })
     };
     ground.until_is("c", what, refused).await?;
     ground.until("c", ConditionType::Healthy, "False", "CredentialsRejected").await?;
@@ -164,13 +169,17 @@ async fn a_token_of_the_certified_provider_is_refreshed_again_and_again_and_neve
     let refreshed = ground
         .until_is("c", "has been refreshed twice", |connection| {
             let status = connection.status.clone().unwrap_or_default();
-            let ready = status.conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True");
+            let ready =
+                status.conditions.iter().any(|found| found.type_ == "Ready" && found.status == "True");
             assert!(ready, "never less than Ready: {:?}", status.conditions);
             status.token.is_some_and(|token| token.sequence >= 3)
         })
         .await?;
     let conditions = refreshed.status.unwrap_or_default().conditions;
-    let ready = conditions.iter().find(|found| found.type_ == "Ready").map(|found| found.last_transition_time.clone());
+    let ready = conditions
+        .iter()
+        .find(|found| found.type_ == "Ready")
+        .map(|found| found.last_transition_time.clone());
     let created = refreshed.metadata.creation_timestamp;
     let since = ready.zip(created).map(|(ready, created)| ready.0.duration_since(created.0).as_secs());
     assert!(since.is_some_and(|since| since <= 10), "Ready has not flipped since the beginning: {since:?}");

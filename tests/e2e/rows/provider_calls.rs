@@ -35,10 +35,12 @@ async fn s49_only_declared_requests_are_made_over_a_whole_life() -> Result<()> {
         })
         .await?;
     ground.annotate("c", "liaison.dev/verify-at", "1").await?;
-    let handled = |status: &liaison::api::ConnectionStatus| status.last_handled_verify_at.as_deref() == Some("1");
+    let handled =
+        |status: &liaison::api::ConnectionStatus| status.last_handled_verify_at.as_deref() == Some("1");
     ground.until_is("c", "verified", |c| c.status.as_ref().is_some_and(handled)).await?;
     ground.connections().delete("c", &DeleteParams::default()).await?;
-    eventually("gone", HEALS, async || Ok(ground.connections().get_opt("c").await?.is_none().then_some(()))).await?;
+    eventually("gone", HEALS, async || Ok(ground.connections().get_opt("c").await?.is_none().then_some(())))
+        .await?;
 
     let seen: BTreeSet<String> =
         provider.received().iter().map(|request| format!("{} {}", request.method, request.path)).collect();

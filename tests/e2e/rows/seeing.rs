@@ -36,7 +36,15 @@ async fn s21_a_folder_lists_the_same_connections_by_itself_and_among_all() -> Re
     let alone = kubectl(&["get", "connections", "-n", &ground.namespace, "-o", names])?;
     let among_all = kubectl(&["get", "connections", "-A", "-o", names])?;
     assert_eq!((alone.trim(), among_all.trim()), ("first second", "first second"));
-    let by_field = kubectl(&["get", "connections", "-A", "--field-selector", "spec.connectorRef.name=s21", "-o", "name"])?;
+    let by_field = kubectl(&[
+        "get",
+        "connections",
+        "-A",
+        "--field-selector",
+        "spec.connectorRef.name=s21",
+        "-o",
+        "name",
+    ])?;
     assert_eq!(by_field.lines().count(), 2);
     Ok(())
 }

@@ -1,0 +1,35 @@
+//! What a Connection's decision may do outside, one at a time.
+
+mod finalizer;
+mod probe;
+mod revoke;
+mod token;
+
+use crate::api::connection::FailureClass;
+use crate::domain::connection::{AttemptFailure, Observed};
+use crate::oauth::message::{Request, Response};
+use crate::oauth::{self, Failure};
+
+use super::Context;
+
+pub(super) use finalizer::{hold, let_go};
+pub(super) use probe::probe;
+pub(super) use revoke::revoke;
+pub(super) use token::request_token;
+
+/// Sends a request that has no deadline of leadership. `None` where our own side holds it back for now.
+async fn send(context: &Context, observed: &Observed, request: Request) -> Option<Result<Response, Failure>> {
+    match context.provider.send(request, None).await {
+        Ok(response) => Some(Ok(response)),
+        Err(failure) if failure.is_postponed() => None,
+        Err(failure) => Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))),
+    }
+}
+
+fn attempt_failure(failure: Failure) -> AttemptFailure {
+    let (class, retry_after) = match failure.class {
+        oauth::Class::Permanent => (FailureClass::Permanent, None),
+        oauth::Class::Transient { retry_after } => (FailureClass::Transient, retry_after),
+    };
+    AttemptFailure { reason: failure.reason, class, retry_after, message: failure.message }
+}
