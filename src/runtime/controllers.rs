@@ -228,7 +228,7 @@ where
             match &result {
                 Ok(_) => tracing::debug!(kind, namespace, name, "looked at"),
                 Err(error) => {
-                    tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again")
+                    tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again");
                 }
             }
             result

@@ -118,7 +118,7 @@ async fn follow(client: Client, settings: Settings, clock: Arc<LeaseClock>, time
                 clock.note(&lease, &settings.identity, duration, time.now());
             }
             Err(error) => {
-                tracing::debug!(%error, "the watch of the lease was interrupted and is begun again")
+                tracing::debug!(%error, "the watch of the lease was interrupted and is begun again");
             }
         }
     }

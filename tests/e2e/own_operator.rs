@@ -11,7 +11,7 @@ mod own_control_plane {
     use liaison::domain::conditions::ConditionType;
     use serde_json::json;
 
-    use crate::fixtures::{Ground, client_credentials_connector};
+    use crate::fixtures::{Ground, apply, client_credentials_connector, token_connector};
     use crate::support::control_plane::{ControlPlane, Options};
     use crate::support::identity_provider::{CLIENT_ID, CLIENT_SECRET, Zitadel};
     use crate::support::run_directory::RunDirectory;
@@ -121,6 +121,64 @@ mod own_control_plane {
             })
             .await?;
         assert_eq!(provider.count("/token"), 1);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_malformed_object_is_reported_and_stops_no_watch_and_logs_are_json_when_asked() -> Result<()> {
+        let control_plane =
+            ControlPlane::start(RunDirectory::take("malformed")?, &Options::with_crds()).await?;
+        let provider = StrictProvider::start()?;
+        provider.script(|_| Some(Answer::json(200, &json!({ "id": "1", "name": "ada" }))));
+        // A schema as a later version might have it, which lets pass what this one cannot read.
+        let open = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+        for crd in ["connectors.liaison.dev", "connections.liaison.dev", "folders.liaison.dev"] {
+            let path = "/spec/versions/0/schema/openAPIV3Schema/properties/spec";
+            let opening = json!([
+                { "op": "replace", "path": path, "value": open },
+                { "op": "remove", "path": "/spec/versions/0/selectableFields" },
+            ])
+            .to_string();
+            control_plane.run_kubectl(&["patch", "crd", crd, "--type=json", "-p", &opening])?;
+        }
+        let settings = OperatorSettings {
+            exceptions: vec![provider.authority()],
+            more: vec!["--log-json".to_owned()],
+            ..OperatorSettings::new("malformed")?
+        };
+        let client = control_plane.client().await?;
+        let malformed = json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "Connector", "metadata": { "name": "later" },
+            "spec": { "displayName": "Later", "stability": "Eternal", "authMethods": [{ "type": "Telepathy" }] },
+        });
+        eventually("the open schema is served", Duration::from_secs(20), async || {
+            Ok(apply(&client, "", &malformed).await.ok())
+        })
+        .await?;
+        let mut operator = settings.start(&control_plane).await?;
+        let ground = Ground::new(client, "malformed").await?;
+        ground.secret("pat", &[("token", "t")]).await?;
+        ground
+            .connection("broken", json!({ "connectorRef": { "name": "later" }, "authType": "Telepathy" }))
+            .await?;
+        ground.connector("good", token_connector(&|path| provider.endpoint(path))).await?;
+        let spec = |connector: &str| {
+            json!({
+                "connectorRef": { "name": connector }, "credentials": { "secretRef": { "name": "pat" } },
+            })
+        };
+        ground.connection("good", spec("good")).await?;
+        ground.until_ready("good").await?;
+        ground.connection("on-malformed", spec("later")).await?;
+        ground.until("on-malformed", ConditionType::Ready, "False", "ConnectorInvalid").await?;
+
+        let log = std::fs::read_to_string(operator.server().log())?;
+        let lines = log.lines().filter(|line| !line.is_empty());
+        for line in lines {
+            let entry: serde_json::Value = serde_json::from_str(line)?;
+            assert!(entry["timestamp"].is_string() && entry["level"].is_string(), "{line}");
+        }
+        assert!(log.contains("the stored object cannot be read"), "a malformed Connection is logged");
         Ok(())
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct World {
 pub(crate) const EGRESS_ADDRESS: &str = "203.0.113.7";
 
 impl World {
+    /// A world that cannot be set up fails every test that wants it.
+    #[expect(clippy::unwrap_used, reason = "clippy does not see that a helper belongs to tests")]
     pub(crate) fn shared() -> &'static Self {
         static WORLD: OnceLock<World> = OnceLock::new();
         WORLD.get_or_init(|| Self::start().unwrap())

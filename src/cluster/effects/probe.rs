@@ -44,7 +44,7 @@ pub(in crate::cluster) async fn probe(context: &Context, observed: &Observed) ->
     match verification {
         Ok(None) => {}
         Err(fault) => {
-            outcome.verification = Some(VerificationOutcome::Inconclusive(attempt_failure(fault.failure())))
+            outcome.verification = Some(VerificationOutcome::Inconclusive(attempt_failure(fault.failure())));
         }
         Ok(Some(request)) => {
             let shared = account.take_if(|account| oauth::same_request(&request, account)).is_some();
