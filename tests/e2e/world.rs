@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::support::control_plane::ControlPlane;
 use crate::support::free_port;
 use crate::support::identity_provider::Zitadel;
+use crate::support::installation::operator_rights;
 use crate::support::oidc_provider::OidcProvider;
 use crate::support::operator::{Operator, OperatorOptions};
 use crate::support::strict_provider::StrictProvider;
@@ -133,8 +134,12 @@ impl OperatorSettings {
         ];
         arguments.extend(self.exceptions.iter().map(|exception| format!("--egress-exception={exception}")));
         arguments.extend(self.more.iter().cloned());
-        let environment: Vec<(&str, String)> =
-            self.kubeconfig.iter().map(|path| ("KUBECONFIG", path.display().to_string())).collect();
+        // Without another wish it has the rights that the chart gives, so that a missing one is noticed.
+        let kubeconfig = match &self.kubeconfig {
+            Some(kubeconfig) => kubeconfig.clone(),
+            None => operator_rights(control_plane).await?,
+        };
+        let environment = [("KUBECONFIG", kubeconfig.display().to_string())];
         let options = OperatorOptions {
             program: Path::new(env!("CARGO_BIN_EXE_liaison")),
             arguments: &arguments,

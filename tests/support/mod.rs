@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod control_plane;
 pub mod guarded;
 pub mod identity_provider;
+pub mod installation;
 pub mod oidc_provider;
 pub mod operator;
 pub mod own_servers;

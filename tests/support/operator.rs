@@ -68,7 +68,8 @@ impl Operator {
 /// The operator's own namespace, which an installation makes.
 pub const OPERATOR_NAMESPACE: &str = "liaison-system";
 
-async fn make_namespace(control_plane: &ControlPlane) -> Result<()> {
+/// Makes the operator's namespace, where it is not there yet.
+pub async fn make_namespace(control_plane: &ControlPlane) -> Result<()> {
     let namespaces: Api<Namespace> = Api::all(control_plane.client().await?);
     let namespace =
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": OPERATOR_NAMESPACE } });

@@ -13,11 +13,12 @@ mod own_control_plane {
     use kube::{Client, ResourceExt};
     use liaison::api::names::{FOLDER_FINALIZER, REVOKE_FINALIZER};
     use liaison::api::{Connection, ConnectionSpec, Folder};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::super::{RELEASE, helm, helm_in, object, parse};
     use crate::support::control_plane::{ControlPlane, Options, output_of};
     use crate::support::free_port;
+    use crate::support::installation::kubeconfig_of;
     use crate::support::operator::{Operator, OperatorOptions};
     use crate::support::run_directory::RunDirectory;
     use crate::support::waiting::{SOON, eventually};
@@ -119,17 +120,6 @@ mod own_control_plane {
 
     fn rehearsal() -> PostParams {
         PostParams { dry_run: true, ..PostParams::default() }
-    }
-
-    /// A kubeconfig for a ServiceAccount, with a token as a Pod has one.
-    fn kubeconfig_of(control_plane: &ControlPlane, account: &str) -> Result<PathBuf> {
-        let token = control_plane.run_kubectl(&["create", "token", account, "--namespace", NAMESPACE])?;
-        let mut kubeconfig: Value =
-            serde_yaml::from_str(&std::fs::read_to_string(control_plane.kubeconfig())?)?;
-        kubeconfig["users"][0]["user"] = json!({ "token": token.trim() });
-        let path = control_plane.directory().join(format!("{account}.kubeconfig"));
-        std::fs::write(&path, serde_yaml::to_string(&kubeconfig)?)?;
-        Ok(path)
     }
 
     async fn operator_with_rights_of(control_plane: &ControlPlane, account: &str) -> Result<Operator> {

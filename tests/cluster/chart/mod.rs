@@ -5,8 +5,6 @@ mod render;
 mod rights;
 mod users;
 
-use std::process::Command;
-
 use anyhow::{Context, Result};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
@@ -15,22 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::support::control_plane::{ControlPlane, output_of};
-use crate::support::{binaries, build_folder, repository};
-
-/// Release of the tests, and the full name of its objects.
-const RELEASE: &str = "liaison";
-
-/// Helm, with folders of its own and no cluster.
-fn helm(arguments: &[&str]) -> Result<Command> {
-    let program = binaries::find("helm").context("helm; `tests/controlplane/build --with-helm` builds it")?;
-    let home = build_folder()?.parent().context("target folder")?.join("helm");
-    let mut command = Command::new(program);
-    command.args(arguments).env_remove("KUBECONFIG").current_dir(repository());
-    for folder in ["CACHE", "CONFIG", "DATA"] {
-        command.env(format!("HELM_{folder}_HOME"), home.join(folder));
-    }
-    Ok(command)
-}
+use crate::support::installation::{RELEASE, helm};
 
 /// Runs Helm against a cluster.
 fn helm_in(control_plane: &ControlPlane, arguments: &[&str]) -> Result<String> {
