@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt};
 use crate::api::Connection;
 use crate::api::names::{TOKEN_LABEL, TOKEN_RECORD_KEY, TOKEN_SECRET_TYPE, token_secret};
 use crate::domain::connection::{TokenFacts, TokenState};
-use crate::envelope::{OpenedRecord, RecordContext, TokenRecord};
+use crate::envelope::{RecordContext, TokenRecord};
 
 use super::{Context, Error};
 
@@ -124,18 +124,22 @@ async fn open(
         }
     };
     let (state, record) = match opened {
-        Ok(opened) => (TokenState::Present(facts_of(&opened)), Some(opened.record)),
+        Ok(opened) => {
+            // A number beyond what the API can hold has not been counted by us; it is the highest there is.
+            let sequence = i64::try_from(opened.sequence).unwrap_or(i64::MAX);
+            let facts = facts_of(sequence, &opened.consent_id, &opened.record);
+            (TokenState::Present(facts), Some(opened.record))
+        }
         Err(cause) => (TokenState::Unreadable(cause), None),
     };
     context.records.insert(uid.clone(), version.clone(), state.clone());
     Ok(Some((Seen { version: Some((uid, version)), state }, record)))
 }
 
-fn facts_of(opened: &OpenedRecord) -> TokenFacts {
-    let record = &opened.record;
+fn facts_of(sequence: i64, consent_id: &str, record: &TokenRecord) -> TokenFacts {
     TokenFacts {
-        sequence: i64::try_from(opened.sequence).unwrap_or(i64::MAX),
-        consent_id: opened.consent_id.clone(),
+        sequence,
+        consent_id: consent_id.to_owned(),
         issued_at: record.issued_at,
         expires_at: record.expires_at,
         rotates: record.refresh_token.is_some(),
@@ -170,17 +174,7 @@ pub(super) async fn write(
         Ok(secret) => secret,
         Err(refused) => return Ok(refused),
     };
-    let facts = TokenFacts {
-        sequence,
-        consent_id: consent_id.to_owned(),
-        issued_at: record.issued_at,
-        expires_at: record.expires_at,
-        rotates: record.refresh_token.is_some(),
-        requested_scopes: record.requested_scopes.clone(),
-        granted_scopes: record.granted_scopes.clone(),
-        client_id: record.client_id.clone(),
-        targets: record.targets.clone(),
-    };
+    let facts = facts_of(sequence, consent_id, record);
     let version = secret.resource_version().unwrap_or_default();
     context.records.insert(secret.uid().unwrap_or_default(), version, TokenState::Present(facts.clone()));
     Ok(Write::Done(facts))
