@@ -217,3 +217,7 @@ fn path(folder: &Folder, folders: &[Folder]) -> Result<String, Verdict> {
     names.reverse();
     Ok(names.join("/"))
 }
+
+#[cfg(test)]
+#[path = "tests/folder.rs"]
+mod tests;

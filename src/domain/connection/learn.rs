@@ -13,6 +13,7 @@ use crate::domain::reason::Reason;
 
 use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
+use super::token::shown_account;
 use super::{health, schedule};
 
 /// What an effect brought about.
@@ -151,7 +152,7 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
         message: message.map(bounded),
     });
     if let Some(account) = probe.account {
-        status.account = Some(account);
+        status.account = Some(shown_account(&account));
     }
     let unproven = is_static && status.accepted_credential.as_deref() != Some(&verified);
     match (unproven, result, failure) {

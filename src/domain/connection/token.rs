@@ -15,7 +15,7 @@ use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
 use super::{Assessment, Effect, TokenPlan, schedule};
 
-/// Characters of a client's id that are shown as the account.
+/// Characters of an account that are shown.
 const ACCOUNT_LIMIT: usize = 256;
 
 /// Scopes that a status lists, and the length of one.
@@ -33,7 +33,7 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
     }
     if facts.account.as_deref().is_none_or(|account| account == ACCOUNT_BEFORE_AUTHENTICATION) {
         // A client that acts for itself is its own account, until the provider names a better one.
-        facts.account = Some(token.client_id.chars().take(ACCOUNT_LIMIT).collect());
+        facts.account = Some(shown_account(&token.client_id));
     }
     facts.token = Some(TokenStatus {
         sequence: token.sequence,
@@ -41,6 +41,11 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
         last_refresh_time: Some(whole_seconds(token.issued_at)),
         granted_scopes: shown_scopes(&token.granted_scopes),
     });
+}
+
+/// An account as a status can hold it.
+pub(super) fn shown_account(account: &str) -> String {
+    account.chars().take(ACCOUNT_LIMIT).collect()
 }
 
 /// Scopes as a status can hold them, in an order of their own, so that it does not follow the provider's moods.

@@ -7,6 +7,7 @@ mod prerequisites;
 mod properties;
 mod reporting;
 mod static_credential;
+mod stored;
 mod token;
 
 use std::collections::{BTreeMap, BTreeSet};

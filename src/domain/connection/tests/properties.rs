@@ -155,7 +155,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn snapshots()(
+    pub(super) fn snapshots()(
         connector in connectors(),
         folder in folders(),
         credentials in secrets(&["token"]),

@@ -53,6 +53,11 @@ fn an_account_fits_its_field() {
     observed.oauth_app = app(&"é".repeat(2000), "first");
     observed.token = TokenState::Present(issued_at(&observed, 0, None));
     assert_eq!(decide(&observed, at(60)).status.account.unwrap().chars().count(), 256);
+
+    let account = Some("é".repeat(2000));
+    let verification = Some(VerificationOutcome::Succeeded);
+    let observed = after(&personal(TOKEN), Outcome::Probed(ProbeOutcome { verification, account }), at(0));
+    assert_eq!(observed.status().account.unwrap().chars().count(), 256);
 }
 
 #[test]
