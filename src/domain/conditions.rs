@@ -203,7 +203,11 @@ mod tests {
         ];
         for (reason, reconciling, stalled) in cases {
             let merged = merge(&[], progress_of(&Verdict::no(reason, "x")), None, at(0));
-            assert_eq!((merged[0].status.as_str(), merged[1].status.as_str()), (reconciling, stalled), "{reason}");
+            assert_eq!(
+                (merged[0].status.as_str(), merged[1].status.as_str()),
+                (reconciling, stalled),
+                "{reason}"
+            );
         }
     }
 

@@ -28,7 +28,8 @@ pub fn decide(connector: &Connector, now: Timestamp) -> Decision<ConnectorStatus
     let events = if turned_bad { vec![Event::warning(Reason::DescriptionInvalid)] } else { Vec::new() };
     let generation = connector.metadata.generation;
     status.observed_generation = generation;
-    status.conditions = conditions::merge(&status.conditions, [(ConditionType::Valid, verdict)], generation, now);
+    status.conditions =
+        conditions::merge(&status.conditions, [(ConditionType::Valid, verdict)], generation, now);
     Decision { status, events, effect: None, next: None }
 }
 

@@ -88,7 +88,10 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<FolderStatus, Eff
     let events = if news { vec![Event::warning(verdict.reason)] } else { Vec::new() };
     let unwatched = matches!(
         verdict.reason,
-        Reason::NamespaceNotFound | Reason::NamespaceExists | Reason::NamespaceTerminating | Reason::FolderNotEmpty
+        Reason::NamespaceNotFound
+            | Reason::NamespaceExists
+            | Reason::NamespaceTerminating
+            | Reason::FolderNotEmpty
     );
     let next = unwatched.then(|| now.checked_add(LOOK_AGAIN).unwrap_or(now));
     let progress = conditions::progress_of(&verdict);
@@ -107,12 +110,14 @@ fn take(observed: &Observed) -> (Verdict, Option<Effect>) {
         return (fault, None);
     }
     if RESERVED.contains(&namespace) || namespace == observed.operator_namespace {
-        let message =
-            format!("namespace \"{namespace}\" belongs to the cluster or the operator; choose another spec.namespace");
+        let message = format!(
+            "namespace \"{namespace}\" belongs to the cluster or the operator; choose another spec.namespace"
+        );
         return (Verdict::no(Reason::NamespaceReserved, message), None);
     }
     if let Some(elder) = elder_claimant(folder, &observed.folders) {
-        let message = format!("folder \"{elder}\" has namespace \"{namespace}\"; delete this Folder, or that one");
+        let message =
+            format!("folder \"{elder}\" has namespace \"{namespace}\"; delete this Folder, or that one");
         return (Verdict::no(Reason::NamespaceTaken, message), None);
     }
     if !held(folder) {
@@ -120,13 +125,17 @@ fn take(observed: &Observed) -> (Verdict, Option<Effect>) {
     }
     let Some(facts) = &observed.namespace else {
         if folder.spec.adopt {
-            let message = format!("namespace \"{namespace}\" does not exist; create it, or set spec.adopt to false");
+            let message =
+                format!("namespace \"{namespace}\" does not exist; create it, or set spec.adopt to false");
             return (Verdict::no(Reason::NamespaceNotFound, message), None);
         }
         return (Verdict::no(Reason::Pending, "the namespace is being made"), Some(Effect::CreateNamespace));
     };
     if facts.terminating {
-        return (Verdict::no(Reason::NamespaceTerminating, format!("namespace \"{namespace}\" is being deleted")), None);
+        return (
+            Verdict::no(Reason::NamespaceTerminating, format!("namespace \"{namespace}\" is being deleted")),
+            None,
+        );
     }
     let made_by_us = facts.annotations.get(CREATED_BY_ANNOTATION) == folder.metadata.uid.as_ref();
     match facts.labels.get(FOLDER_LABEL) {
@@ -159,7 +168,10 @@ fn leave(observed: &Observed) -> (Verdict, Option<Effect>) {
         .filter(|child| child.spec.parent_ref.as_ref().is_some_and(|parent| parent.name == name))
         .filter_map(|child| child.metadata.name.as_deref())
         .collect();
-    let owns = observed.namespace.as_ref().is_some_and(|facts| facts.labels.get(FOLDER_LABEL).is_some_and(|owner| owner == name));
+    let owns = observed
+        .namespace
+        .as_ref()
+        .is_some_and(|facts| facts.labels.get(FOLDER_LABEL).is_some_and(|owner| owner == name));
     if !children.is_empty() {
         let message = format!("folder \"{name}\" still holds folders: {}", children.join(", "));
         return (Verdict::no(Reason::FolderNotEmpty, message), None);
@@ -187,7 +199,9 @@ fn held(folder: &Folder) -> bool {
 
 /// Of two folders that ask for one namespace the younger yields.
 fn elder_claimant<'a>(folder: &Folder, folders: &'a [Folder]) -> Option<&'a str> {
-    let age = |folder: &Folder| (folder.metadata.creation_timestamp.clone().map(|Time(t)| t), folder.metadata.uid.clone());
+    let age = |folder: &Folder| {
+        (folder.metadata.creation_timestamp.clone().map(|Time(t)| t), folder.metadata.uid.clone())
+    };
     folders
         .iter()
         .filter(|other| other.metadata.uid != folder.metadata.uid)
@@ -203,12 +217,14 @@ fn path(folder: &Folder, folders: &[Folder]) -> Result<String, Verdict> {
     let mut current = folder;
     while let Some(parent) = &current.spec.parent_ref {
         if parent.name == name || names.len() >= DEEPEST {
-            let message = format!("folder \"{name}\" would be its own ancestor, or is more than {DEEPEST} levels deep");
+            let message =
+                format!("folder \"{name}\" would be its own ancestor, or is more than {DEEPEST} levels deep");
             return Err(Verdict::no(Reason::FolderCycle, message));
         }
         let found = folders.iter().find(|other| other.metadata.name.as_deref() == Some(&parent.name));
         let Some(found) = found else {
-            let message = format!("spec.parentRef: folder \"{}\" does not exist; create it first", parent.name);
+            let message =
+                format!("spec.parentRef: folder \"{}\" does not exist; create it first", parent.name);
             return Err(Verdict::no(Reason::ParentNotFound, message));
         };
         names.push(&found.spec.display_name);

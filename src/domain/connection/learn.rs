@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::connection::{
-    FailureClass, FailureStatus, VerificationResult, VerificationStatus,
-};
+use crate::api::connection::{FailureClass, FailureStatus, VerificationResult, VerificationStatus};
 use crate::api::names::REVOKE_FINALIZER;
 use crate::domain::conditions::{bounded, whole_seconds};
 use crate::domain::reason::Reason;
@@ -95,9 +93,10 @@ fn expired_already() -> AttemptFailure {
         reason: Reason::AnswerInvalid,
         class: FailureClass::Transient,
         retry_after: None,
-        message: "the provider issued a token that has expired already. It is asked again later; an administrator \
+        message:
+            "the provider issued a token that has expired already. It is asked again later; an administrator \
                   can check the connector's lifetime and the clocks"
-            .to_owned(),
+                .to_owned(),
     }
 }
 

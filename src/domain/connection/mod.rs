@@ -103,11 +103,11 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     };
     let scopes = scopes_verdict(observed, &authenticated.verdict);
     let suspended = observed.connection.spec.suspend;
-    let ready = ready_verdict(suspended, prepared.as_ref().err(), &[
-        &authenticated.verdict,
-        &scopes,
-        &healthy.verdict,
-    ]);
+    let ready = ready_verdict(
+        suspended,
+        prepared.as_ref().err(),
+        &[&authenticated.verdict, &scopes, &healthy.verdict],
+    );
 
     let next = decision::sooner(authenticated.next, healthy.next);
     let effect = authenticated.effect.or(healthy.effect).filter(|_| !suspended);

@@ -3,8 +3,8 @@
 use aws_lc_rs::digest;
 
 use crate::api::AuthType;
-use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::api::connector::ClientAuthentication;
+use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 
@@ -85,10 +85,9 @@ fn folder(observed: &Observed) -> Result<(), Blocked> {
                  spec.adopt: true, or move the Connection to a folder's namespace"
             ),
         )),
-        FolderState::NotReady(name, cause) => Err(Blocked::because(
-            Reason::FolderNotReady,
-            format!("folder \"{name}\" is not ready: {cause}"),
-        )),
+        FolderState::NotReady(name, cause) => {
+            Err(Blocked::because(Reason::FolderNotReady, format!("folder \"{name}\" is not ready: {cause}")))
+        }
         FolderState::Terminating => Err(Blocked::because(
             Reason::NamespaceTerminating,
             format!("namespace \"{namespace}\" or its folder is being deleted"),
@@ -233,9 +232,8 @@ fn oauth_client(
     let missing = |blocked: Blocked| Blocked { message: blocked.message + &hint, ..blocked };
     let found =
         usable(&observed.oauth_app, field, observed, Reason::ClientCredentialsMissing).map_err(missing)?;
-    let public = method
-        .oauth2()
-        .is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None);
+    let public =
+        method.oauth2().is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None);
     let keys: &[&str] = if public { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
     require_keys(found, &keys, observed, Reason::ClientCredentialsMissing, &hint)?;

@@ -76,7 +76,11 @@ fn paced(paid_until: Timestamp) -> Timestamp {
 }
 
 /// The same as [`paid_until`] where the provider asks to wait: so much is paid that nothing may be sent before.
-pub fn paid_until_after(now: Timestamp, before: Option<Timestamp>, retry_after: Option<Duration>) -> Timestamp {
+pub fn paid_until_after(
+    now: Timestamp,
+    before: Option<Timestamp>,
+    retry_after: Option<Duration>,
+) -> Timestamp {
     let asked = retry_after.map(|wait| later(now, wait.min(LONGEST_RETRY_AFTER) + PACE * (BURST - 1)));
     paid_until(now, before).max(asked.unwrap_or(Timestamp::MIN))
 }
@@ -108,10 +112,10 @@ mod tests {
 
     #[test]
     fn a_refresh_is_due_at_a_fraction_of_the_lifetime_whatever_its_length() {
-        for lifetime in [4, 300, 3600, 86_400] {
+        for lifetime in [4_u32, 300, 3600, 86_400] {
             for uid in ["a", "b", "c"] {
-                let due = refresh_at(uid, at(1000), Some(at(1000 + lifetime)), 0.8).unwrap();
-                let share = due.duration_since(at(1000)).as_secs_f64() / lifetime as f64;
+                let due = refresh_at(uid, at(1000), Some(at(1000 + i64::from(lifetime))), 0.8).unwrap();
+                let share = due.duration_since(at(1000)).as_secs_f64() / f64::from(lifetime);
                 assert!((0.72..=0.8).contains(&share), "{share} of {lifetime}");
             }
         }

@@ -90,11 +90,17 @@ fn unproven(
         return Assessment::of(Verdict::no(Reason::CredentialsRejected, message));
     }
     let verdict = facts.last_failure.as_ref().map_or_else(
-        || Verdict::no(Reason::AwaitingAuthentication, "the provider is being asked whether it accepts the credential"),
+        || {
+            Verdict::no(
+                Reason::AwaitingAuthentication,
+                "the provider is being asked whether it accepts the credential",
+            )
+        },
         failed,
     );
     let allowed_at = last.map(|last| schedule::verification_allowed_at(last.time.0, last.paid_until.0));
-    let unchanged = facts.last_failure.as_ref().filter(|failure| failure.inputs == prepared.inputs && !asked_for);
+    let unchanged =
+        facts.last_failure.as_ref().filter(|failure| failure.inputs == prepared.inputs && !asked_for);
     if unchanged.is_some_and(|failure| failure.class == FailureClass::Permanent) {
         return Assessment::of(verdict);
     }

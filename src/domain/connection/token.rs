@@ -97,7 +97,9 @@ pub(super) fn assess(
                 ),
             ))
         }
-        TokenState::Present(token) if rolled_back(observed, token) => put_back(observed, prepared, facts, token, wanted, now),
+        TokenState::Present(token) if rolled_back(observed, token) => {
+            put_back(observed, prepared, facts, token, wanted, now)
+        }
         TokenState::Present(token) => {
             facts.last_handled_reauthenticate_at = Some(token.consent_id.clone()).filter(|id| !id.is_empty());
             present(observed, prepared, facts, token, wanted, now)
@@ -207,9 +209,13 @@ fn changes(token: &TokenFacts, prepared: &Prepared<'_>) -> Option<String> {
     })
 }
 
-/// Whether the provider's answer says that the token it issued before is no longer to be relied on.
-fn ends_the_token(class: FailureClass, reason: Reason) -> bool {
-    class == FailureClass::Permanent && matches!(reason, Reason::ReconsentRequired | Reason::ClientRejected)
+/// What is said after a failed attempt: its reason, unless there is a token that is still valid. Where the provider
+/// takes back what it granted, there is none.
+fn after_failure(failure: &FailureStatus, verdict: Verdict) -> Verdict {
+    let Ok(reason) = failure.reason.parse::<Reason>() else { return verdict };
+    let taken_back = failure.class == FailureClass::Permanent
+        && matches!(reason, Reason::ReconsentRequired | Reason::ClientRejected);
+    if verdict.holds() && !taken_back { verdict } else { Verdict::no(reason, &failure.message) }
 }
 
 /// Asks for a token, unless an earlier failure says to wait or that only a change can help.
@@ -221,25 +227,22 @@ fn attempt(
     verdict: Verdict,
     now: Timestamp,
 ) -> Assessment {
-    let verdict_after = |failure: &FailureStatus| match failure.reason.parse::<Reason>() {
-        Ok(reason) if !verdict.holds() || ends_the_token(failure.class, reason) => {
-            Verdict::no(reason, &failure.message)
-        }
-        _ => verdict.clone(),
+    let verdict = match &facts.last_failure {
+        Some(failure) => after_failure(failure, verdict),
+        None => verdict,
     };
     if let Some(failure) = &facts.last_failure {
         let unchanged = failure.inputs == prepared.inputs;
         if failure.class == FailureClass::Permanent && unchanged {
-            return Assessment::of(verdict_after(failure));
+            return Assessment::of(verdict);
         }
         // A change is worth a new attempt, but not at any pace.
         let retry_at = if unchanged { failure.retry_at.0 } else { schedule::retry_after_change_at(failure) };
         if now < retry_at {
-            return Assessment::of(verdict_after(failure)).again_at(Some(retry_at));
+            return Assessment::of(verdict).again_at(Some(retry_at));
         }
     }
     let hold = prepared.definition.declares_revocation(prepared.method) && !observed.held_for_revocation();
     let effect = if hold { Effect::HoldForRevocation } else { Effect::RequestToken(plan) };
-    let verdict = facts.last_failure.as_ref().map_or_else(|| verdict.clone(), verdict_after);
     Assessment::of(verdict).then(effect)
 }

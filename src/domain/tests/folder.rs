@@ -14,7 +14,8 @@ fn at(second: i64) -> Timestamp {
 
 /// A folder that is held already, made at that second.
 fn folder(name: &str, parent: Option<&str>, made: i64) -> Folder {
-    let mut folder = Folder::new(name, FolderSpec { display_name: name.to_uppercase(), ..FolderSpec::default() });
+    let mut folder =
+        Folder::new(name, FolderSpec { display_name: name.to_uppercase(), ..FolderSpec::default() });
     folder.spec.parent_ref = parent.map(|name| NameReference { name: name.to_owned() });
     folder.metadata.uid = Some(format!("uid-of-{name}"));
     folder.metadata.generation = Some(1);
@@ -37,13 +38,13 @@ fn among(folder: Folder, others: &[Folder]) -> Observed {
     }
 }
 
-fn namespace(label: Option<&str>, made_by: Option<&str>) -> Option<NamespaceFacts> {
+fn namespace(label: Option<&str>, made_by: Option<&str>) -> NamespaceFacts {
     let pair = |key: &str, value: Option<&str>| value.map(|value| (key.to_owned(), value.to_owned()));
-    Some(NamespaceFacts {
+    NamespaceFacts {
         labels: pair(FOLDER_LABEL, label).into_iter().collect(),
         annotations: pair(CREATED_BY_ANNOTATION, made_by).into_iter().collect(),
         terminating: false,
-    })
+    }
 }
 
 fn adopting(mut folder: Folder) -> Folder {
@@ -80,7 +81,7 @@ fn s09_a_folder_is_held_then_makes_its_namespace_then_owns_it() {
         outcome(&observed),
         expected("False/Pending: the namespace is being made", Some(Effect::CreateNamespace))
     );
-    observed.namespace = namespace(Some("finance"), Some("uid-of-finance"));
+    observed.namespace = Some(namespace(Some("finance"), Some("uid-of-finance")));
     assert_eq!(outcome(&observed), expected("True/NamespaceOwned: ", None));
     let status = decide(&observed, at(0)).status;
     assert_eq!((status.namespace.as_deref(), status.path.as_deref()), (Some("finance"), Some("FINANCE")));
@@ -89,7 +90,7 @@ fn s09_a_folder_is_held_then_makes_its_namespace_then_owns_it() {
 #[test]
 fn a_namespace_that_is_there_is_adopted_only_when_the_folder_says_so() {
     let mut observed = alone(folder("finance", None, 0));
-    observed.namespace = namespace(None, None);
+    observed.namespace = Some(namespace(None, None));
     assert_eq!(
         outcome(&observed),
         expected(
@@ -103,23 +104,27 @@ fn a_namespace_that_is_there_is_adopted_only_when_the_folder_says_so() {
         outcome(&observed),
         expected("False/Pending: the namespace is being labelled", Some(Effect::LabelNamespace))
     );
-    observed.namespace = namespace(Some("finance"), None);
+    observed.namespace = Some(namespace(Some("finance"), None));
     assert_eq!(outcome(&observed), expected("True/NamespaceOwned: ", None));
 }
 
 #[test]
 fn a_label_of_the_folders_name_alone_gives_it_nothing() {
     let mut observed = alone(folder("finance", None, 0));
-    observed.namespace = namespace(Some("finance"), Some("uid-of-another"));
+    observed.namespace = Some(namespace(Some("finance"), Some("uid-of-another")));
     assert!(outcome(&observed).0.starts_with("False/NamespaceExists"));
 }
 
 #[rstest]
-#[case::to_adopt(adopting(folder("finance", None, 0)), None, "False/NamespaceNotFound: namespace \"finance\" does not exist; create it, or set spec.adopt to false")]
-#[case::in_the_way(folder("finance", None, 0), namespace(None, None), "False/NamespaceExists")]
+#[case::to_adopt(
+    adopting(folder("finance", None, 0)),
+    None,
+    "False/NamespaceNotFound: namespace \"finance\" does not exist; create it, or set spec.adopt to false"
+)]
+#[case::in_the_way(folder("finance", None, 0), Some(namespace(None, None)), "False/NamespaceExists")]
 #[case::going(
     folder("finance", None, 0),
-    namespace(Some("finance"), Some("uid-of-finance")).map(|facts| NamespaceFacts { terminating: true, ..facts }),
+    Some(namespace(Some("finance"), Some("uid-of-finance"))).map(|facts| NamespaceFacts { terminating: true, ..facts }),
     "False/NamespaceTerminating: namespace \"finance\" is being deleted"
 )]
 fn a_namespace_that_no_watch_shows_is_looked_at_again_soon(
@@ -140,7 +145,7 @@ fn a_namespace_that_no_watch_shows_is_looked_at_again_soon(
 fn reserved_namespaces_are_no_folders(#[case] name: &str) {
     let mut folder = adopting(folder("finance", None, 0));
     folder.spec.namespace = Some(name.to_owned());
-    let (said, effect) = outcome(&Observed { namespace: namespace(None, None), ..alone(folder) });
+    let (said, effect) = outcome(&Observed { namespace: Some(namespace(None, None)), ..alone(folder) });
     assert!(said.starts_with("False/NamespaceReserved"), "{said}");
     assert_eq!(effect, None);
 }
@@ -152,13 +157,21 @@ fn of_two_folders_for_one_namespace_the_younger_yields() {
     let elder = folder("a", None, 5);
     assert_eq!(
         outcome(&among(younger.clone(), std::slice::from_ref(&elder))),
-        expected("False/NamespaceTaken: folder \"a\" has namespace \"a\"; delete this Folder, or that one", None)
+        expected(
+            "False/NamespaceTaken: folder \"a\" has namespace \"a\"; delete this Folder, or that one",
+            None
+        )
     );
-    assert_eq!(outcome(&among(elder.clone(), std::slice::from_ref(&younger))).1, Some(Effect::CreateNamespace));
+    assert_eq!(
+        outcome(&among(elder.clone(), std::slice::from_ref(&younger))).1,
+        Some(Effect::CreateNamespace)
+    );
 
     // Made in the same second: the uid decides, the same way from both sides.
     younger.metadata.creation_timestamp = elder.metadata.creation_timestamp.clone();
-    assert!(outcome(&among(younger.clone(), std::slice::from_ref(&elder))).0.starts_with("False/NamespaceTaken"));
+    assert!(
+        outcome(&among(younger.clone(), std::slice::from_ref(&elder))).0.starts_with("False/NamespaceTaken")
+    );
     assert_eq!(outcome(&among(elder, &[younger])).1, Some(Effect::CreateNamespace));
 }
 
@@ -182,12 +195,14 @@ fn s13_a_folder_that_would_be_its_own_ancestor_is_reported() {
 
 #[test]
 fn the_deepest_path_of_the_longest_names_fits_its_field() {
-    let mut folders: Vec<_> = (0..40).map(|depth| {
-        let parent = (depth > 0).then(|| format!("f{}", depth - 1));
-        let mut folder = folder(&format!("f{depth}"), parent.as_deref(), 0);
-        folder.spec.display_name = "é".repeat(128);
-        folder
-    }).collect();
+    let mut folders: Vec<_> = (0..40)
+        .map(|depth| {
+            let parent = (depth > 0).then(|| format!("f{}", depth - 1));
+            let mut folder = folder(&format!("f{depth}"), parent.as_deref(), 0);
+            folder.spec.display_name = "é".repeat(128);
+            folder
+        })
+        .collect();
     let mut longest = 0;
     for _ in 0..folders.len() {
         let this = folders.remove(0);
@@ -203,7 +218,10 @@ fn a_missing_parent_is_reported_and_heals() {
     let mut observed = alone(folder("ap", Some("finance"), 0));
     assert_eq!(
         outcome(&observed),
-        expected("False/ParentNotFound: spec.parentRef: folder \"finance\" does not exist; create it first", None)
+        expected(
+            "False/ParentNotFound: spec.parentRef: folder \"finance\" does not exist; create it first",
+            None
+        )
     );
     observed.folders.push(folder("finance", None, 0));
     assert_eq!(outcome(&observed).1, Some(Effect::CreateNamespace));
@@ -213,7 +231,7 @@ fn a_missing_parent_is_reported_and_heals() {
 fn a_folder_goes_only_when_it_is_empty() {
     let child = folder("ap", Some("finance"), 0);
     let mut observed = among(deleting(folder("finance", None, 0)), &[child]);
-    observed.namespace = namespace(Some("finance"), Some("uid-of-finance"));
+    observed.namespace = Some(namespace(Some("finance"), Some("uid-of-finance")));
     observed.contents.connections = vec!["crm".to_owned(), "jira".to_owned()];
     let looked_at_again = |observed: &Observed| decide(observed, at(200)).next == Some(at(205));
     assert_eq!(
@@ -237,9 +255,9 @@ fn a_folder_goes_only_when_it_is_empty() {
 }
 
 #[rstest]
-#[case::adopted(namespace(Some("finance"), None), false)]
-#[case::in_use(namespace(Some("finance"), Some("uid-of-finance")), true)]
-#[case::of_another_folder(namespace(Some("other"), Some("uid-of-finance")), false)]
+#[case::adopted(Some(namespace(Some("finance"), None)), false)]
+#[case::in_use(Some(namespace(Some("finance"), Some("uid-of-finance"))), true)]
+#[case::of_another_folder(Some(namespace(Some("other"), Some("uid-of-finance"))), false)]
 #[case::gone(None, false)]
 fn a_namespace_that_is_not_the_folders_alone_outlives_it(
     #[case] namespace: Option<NamespaceFacts>,
@@ -269,7 +287,7 @@ fn a_cause_that_a_person_has_to_mend_is_told_once() {
 prop_compose! {
     fn snapshots()(
         names in prop::collection::vec((select(vec!["a", "b", "c"]), select(vec![None, Some("a"), Some("b"), Some("x")]), 0_i64..2), 0..3),
-        namespace in select(vec![None, namespace(None, None), namespace(Some("me"), None), namespace(Some("me"), Some("uid-of-me")), namespace(Some("a"), Some("uid-of-me"))]),
+        namespace in select(vec![None, Some(namespace(None, None)), Some(namespace(Some("me"), None)), Some(namespace(Some("me"), Some("uid-of-me"))), Some(namespace(Some("a"), Some("uid-of-me")))]),
         terminating in any::<bool>(),
         (adopt, held, going, workloads) in any::<(bool, bool, bool, bool)>(),
         parent in select(vec![None, Some("a"), Some("me")]),

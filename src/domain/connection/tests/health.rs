@@ -56,7 +56,8 @@ fn s28_an_inconclusive_verification_alters_neither_the_token_nor_authenticated()
 fn n16_a_verification_waits_as_long_as_the_provider_asks() {
     let mut observed = verified();
     annotate(&mut observed, VERIFY_AT_ANNOTATION, "now");
-    let mut observed = after(&observed, probed(VerificationOutcome::Inconclusive(transient(Some(3000)))), at(60));
+    let mut observed =
+        after(&observed, probed(VerificationOutcome::Inconclusive(transient(Some(3000)))), at(60));
     assert_eq!(next_verification(&observed, 61), 3060);
     annotate(&mut observed, VERIFY_AT_ANNOTATION, "again");
     assert_eq!(next_verification(&observed, 61), 3060);

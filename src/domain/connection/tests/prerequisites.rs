@@ -134,7 +134,8 @@ fn s12_only_what_is_missing_is_asked_for() {
 
 #[test]
 fn a_parameter_with_a_dot_in_its_name_is_named_in_full() {
-    let connector = TOKEN.replace("siteUrl, required", "site.name, required").replace("{siteUrl}", "{site.name}");
+    let connector =
+        TOKEN.replace("siteUrl, required", "site.name, required").replace("{siteUrl}", "{site.name}");
     let mut observed = personal(&connector);
     observed.connection.spec.parameters.clear();
     let (_, message) = blocked(&observed);
@@ -145,7 +146,8 @@ fn a_parameter_with_a_dot_in_its_name_is_named_in_full() {
 fn parameters_that_do_not_fit_are_all_named() {
     let mut observed = personal(TOKEN);
     let given = [("siteUrl", "ACME"), ("other", "x")];
-    observed.connection.spec.parameters = given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    observed.connection.spec.parameters =
+        given.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     assert_eq!(
         blocked(&observed),
         says(
@@ -200,7 +202,10 @@ fn s40_a_secret_of_credentials_that_cannot_be_used_is_reported_and_heals(
     "secret \"crm-app\" in namespace \"finance\" lacks a value under the key clientId, clientSecret; add it; how to \
      register an OAuth app: https://docs.example.com/apps"
 )]
-fn s43_a_missing_oauth_client_is_named_by_its_key_and_heals(#[case] state: SecretState, #[case] message: &str) {
+fn s43_a_missing_oauth_client_is_named_by_its_key_and_heals(
+    #[case] state: SecretState,
+    #[case] message: &str,
+) {
     let mut observed = client(CLIENT);
     observed.oauth_app = state;
     assert_eq!(blocked(&observed), says("ClientCredentialsMissing", message));
@@ -223,7 +228,10 @@ fn plain_http_waits_for_an_exception_and_heals_with_it() {
     let mut observed = client(&connector);
     assert_eq!(
         blocked(&observed),
-        says("EgressDenied", "must be https: plain http to login.example.com:8080 is not among the allowed exceptions")
+        says(
+            "EgressDenied",
+            "must be https: plain http to login.example.com:8080 is not among the allowed exceptions"
+        )
     );
     let mut settings = Settings::clone(&observed.settings);
     settings.egress_exceptions.insert(("login.example.com".to_owned(), 8080));

@@ -18,7 +18,16 @@ fn connectors() -> impl Strategy<Value = ConnectorState> {
 fn folders() -> impl Strategy<Value = FolderState> {
     let ready = || FolderState::Ready("finance".to_owned());
     let not_ready = FolderState::NotReady("finance".to_owned(), "it has not been looked at yet".to_owned());
-    select(vec![ready(), ready(), ready(), ready(), ready(), FolderState::NotFound, not_ready, FolderState::Terminating])
+    select(vec![
+        ready(),
+        ready(),
+        ready(),
+        ready(),
+        ready(),
+        FolderState::NotFound,
+        not_ready,
+        FolderState::Terminating,
+    ])
 }
 
 fn secrets(keys: &'static [&'static str]) -> impl Strategy<Value = SecretState> {
@@ -36,9 +45,8 @@ fn secrets(keys: &'static [&'static str]) -> impl Strategy<Value = SecretState> 
 
 /// Moments around the beginning, with fractions of a second.
 fn times() -> impl Strategy<Value = Timestamp> {
-    (-100_000_000_i64..=100_000_000).prop_map(|millis| {
-        Timestamp::from_millisecond(at(0).as_millisecond() + millis).unwrap()
-    })
+    (-100_000_000_i64..=100_000_000)
+        .prop_map(|millis| Timestamp::from_millisecond(at(0).as_millisecond() + millis).unwrap())
 }
 
 prop_compose! {

@@ -72,7 +72,8 @@ fn messages_of_others_fit_their_fields() {
 
 #[test]
 fn a_base_url_that_does_not_fit_its_field_is_left_out() {
-    let mut observed = personal(&TOKEN.replace("https://{siteUrl}.example.com/api", "https://x.example.com/{siteUrl}"));
+    let mut observed =
+        personal(&TOKEN.replace("https://{siteUrl}.example.com/api", "https://x.example.com/{siteUrl}"));
     observed.connection.spec.parameters.insert("siteUrl".to_owned(), "a".repeat(2048));
     assert_eq!(decide(&observed, at(0)).status.base_url, None);
 }

@@ -73,7 +73,8 @@ fn an_inconclusive_answer_about_a_new_credential_backs_off() {
 
 #[test]
 fn n16_a_permanent_failure_to_verify_a_new_credential_waits_for_a_change() {
-    let failure = AttemptFailure { class: FailureClass::Permanent, reason: Reason::RequestRejected, ..transient(None) };
+    let failure =
+        AttemptFailure { class: FailureClass::Permanent, reason: Reason::RequestRejected, ..transient(None) };
     let mut observed = after(&personal(TOKEN), probed(VerificationOutcome::Inconclusive(failure)), at(0));
     let decision = decide(&observed, at(1_000_000));
     assert_eq!((decision.effect, decision.next), (None, None));
@@ -92,7 +93,10 @@ fn a_credential_does_not_follow_a_change_of_its_targets() {
         assert_eq!(short(&decision.status, ConditionType::Ready), "False/ReauthenticationRequired");
     }
     let text = message(&decide(&observed, at(60)).status, ConditionType::Ready);
-    assert!(text.starts_with("the credential would go to [verify https://evil.example.com:443, api "), "{text}");
+    assert!(
+        text.starts_with("the credential would go to [verify https://evil.example.com:443, api "),
+        "{text}"
+    );
 
     annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, "approved");
     assert_eq!(decide(&observed, at(60)).effect, Some(Effect::Probe));

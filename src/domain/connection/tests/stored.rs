@@ -12,7 +12,8 @@ use crate::api::crds;
 
 static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
     let crds = serde_json::to_value(crds::all()).unwrap();
-    let connections = crds.as_array().unwrap().iter().find(|crd| crd["spec"]["names"]["kind"] == "Connection");
+    let connections =
+        crds.as_array().unwrap().iter().find(|crd| crd["spec"]["names"]["kind"] == "Connection");
     let schema = &connections.unwrap()["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["properties"]["status"].clone()
 });

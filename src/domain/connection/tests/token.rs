@@ -4,8 +4,8 @@ use rstest::rstest;
 
 use super::*;
 
-fn plan(present_sequence: i64, rehearse: bool, consent_id: &str) -> Option<Effect> {
-    Some(Effect::RequestToken(TokenPlan { present_sequence, rehearse, consent_id: consent_id.to_owned() }))
+fn plan(present_sequence: i64, rehearse: bool, consent_id: &str) -> Effect {
+    Effect::RequestToken(TokenPlan { present_sequence, rehearse, consent_id: consent_id.to_owned() })
 }
 
 /// The moment at which the token of [`with_token`] is refreshed.
@@ -21,7 +21,7 @@ fn seconds(time: Timestamp) -> f64 {
 fn s06_the_first_token_is_rehearsed_and_leaves_nothing_to_consume_in_between() {
     let observed = client(CLIENT);
     let decision = decide(&observed, at(0));
-    assert_eq!(decision.effect, plan(0, true, ""));
+    assert_eq!(decision.effect, Some(plan(0, true, "")));
     assert_eq!(standing(&observed, 0), pair("False/AwaitingAuthentication", "False/AwaitingAuthentication"));
 
     let token = issued_at(&observed, 0, Some(3600));
@@ -38,7 +38,7 @@ fn a_token_that_can_be_revoked_is_held_before_it_is_asked_for() {
     assert_eq!(decide(&observed, at(0)).effect, Some(Effect::HoldForRevocation));
     let held = after(&observed, Outcome::Held, at(0));
     assert!(held.held_for_revocation());
-    assert_eq!(decide(&held, at(0)).effect, plan(0, true, ""));
+    assert_eq!(decide(&held, at(0)).effect, Some(plan(0, true, "")));
 }
 
 #[test]
@@ -47,12 +47,13 @@ fn a_refresh_is_due_at_a_fraction_of_the_lifetime_spread_over_connections() {
         let mut observed = with_token(CLIENT);
         observed.connection.metadata.uid = Some(uid.to_owned());
         let due = decide(&observed, at(1)).next.unwrap();
-        assert_eq!(decide(&observed, due).effect, plan(1, false, ""));
+        assert_eq!(decide(&observed, due).effect, Some(plan(1, false, "")));
         seconds(due)
     };
     let due: Vec<_> = (0..50).map(|number| due_of(&number.to_string())).collect();
     assert!(due.iter().all(|due| (2592.0..=2880.0).contains(due)), "{due:?}");
-    let (first, last) = (due.iter().copied().fold(f64::MAX, f64::min), due.iter().copied().fold(0.0, f64::max));
+    let (first, last) =
+        (due.iter().copied().fold(f64::MAX, f64::min), due.iter().copied().fold(0.0, f64::max));
     assert!(last - first > 200.0, "all at once: {first} to {last}");
 }
 
@@ -61,7 +62,7 @@ fn a_refresh_that_rotates_is_rehearsed() {
     let mut observed = with_token(CLIENT);
     let TokenState::Present(token) = &mut observed.token else { unreachable!() };
     token.rotates = true;
-    assert_eq!(decide(&observed, due()).effect, plan(1, true, ""));
+    assert_eq!(decide(&observed, due()).effect, Some(plan(1, true, "")));
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn an_expired_token_disconnects_and_asks_for_another() {
     let decision = decide(&recorded(&observed, &decide(&observed, at(1)).status), at(3600));
     assert_eq!(short(&decision.status, ConditionType::Ready), "False/TokenExpired");
     assert_eq!(decision.status.state, State::Disconnected);
-    assert_eq!(decision.effect, plan(1, false, ""));
+    assert_eq!(decision.effect, Some(plan(1, false, "")));
 }
 
 #[test]
@@ -172,7 +173,10 @@ fn the_pause_doubles_up_to_ten_minutes() {
         now = next;
     }
     let expected = [5, 10, 20, 40, 80, 160, 320, 600, 600, 600];
-    assert!(pauses.iter().zip(expected).all(|(pause, least)| (least..=least * 11 / 10).contains(pause)), "{pauses:?}");
+    assert!(
+        pauses.iter().zip(expected).all(|(pause, least)| (least..=least * 11 / 10).contains(pause)),
+        "{pauses:?}"
+    );
 }
 
 #[test]
@@ -243,13 +247,16 @@ fn a_record_that_was_put_back_is_no_credential_and_asks_for_nothing_by_itself() 
     let mut observed = put_back();
     let decision = decide(&observed, at(20));
     assert_eq!(short(&decision.status, ConditionType::Ready), "False/TokenRolledBack");
-    assert!(message(&decision.status, ConditionType::Ready).contains("number 4, but number 5 was the last one known"));
+    assert!(
+        message(&decision.status, ConditionType::Ready)
+            .contains("number 4, but number 5 was the last one known")
+    );
     assert_eq!((decision.effect, decision.next), (None, None));
     assert_eq!(decision.status.last_handled_reauthenticate_at.as_deref(), Some("second"));
     assert_eq!(decision.status.token.unwrap().sequence, 5);
 
     annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, "third");
-    assert_eq!(decide(&observed, at(20)).effect, plan(5, true, "third"));
+    assert_eq!(decide(&observed, at(20)).effect, Some(plan(5, true, "third")));
 }
 
 #[test]
@@ -269,7 +276,7 @@ fn s48_a_record_that_cannot_be_opened_is_reported_and_replaced_only_when_asked()
          liaison.dev/reauthenticate-at"
     );
     annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, "now");
-    assert_eq!(decide(&observed, at(20)).effect, plan(1, true, "now"));
+    assert_eq!(decide(&observed, at(20)).effect, Some(plan(1, true, "now")));
 }
 
 #[rstest]
@@ -295,7 +302,7 @@ fn a_change_of_where_the_token_goes_waits_for_somebody_who_may_authenticate(
         assert!(message(&decision.status, ConditionType::Ready).starts_with(what));
     }
     annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, "approved");
-    assert_eq!(decide(&observed, at(10)).effect, plan(1, false, "approved"));
+    assert_eq!(decide(&observed, at(10)).effect, Some(plan(1, false, "approved")));
 }
 
 #[test]
@@ -310,7 +317,7 @@ fn s11_a_new_secret_of_the_same_client_keeps_the_token() {
 fn s11_reauthenticate_at_is_handled_exactly_once() {
     let mut observed = with_token(CLIENT);
     annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, "2027-01-15");
-    assert_eq!(decide(&observed, at(60)).effect, plan(1, false, "2027-01-15"));
+    assert_eq!(decide(&observed, at(60)).effect, Some(plan(1, false, "2027-01-15")));
     let mut token = issued_at(&observed, 60, Some(3600));
     (token.sequence, token.consent_id) = (2, "2027-01-15".to_owned());
     let done = after(&observed, Outcome::TokenStored(token), at(60));
@@ -360,7 +367,9 @@ fn n14_scopes_that_no_status_can_hold_do_not_keep_it_from_being_written() {
     token.granted_scopes = odd.into_iter().chain((0..100).map(|number| format!("s{number}"))).collect();
     let shown = decide(&observed, at(60)).status.token.unwrap().granted_scopes;
     assert_eq!(shown.len(), 64);
-    assert!(shown.is_sorted() && !shown.iter().any(|scope| scope.len() > 256 || scope.contains([' ', '"', 'é'])));
+    assert!(
+        shown.is_sorted() && !shown.iter().any(|scope| scope.len() > 256 || scope.contains([' ', '"', 'é']))
+    );
 }
 
 #[test]
