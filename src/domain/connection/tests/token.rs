@@ -164,6 +164,16 @@ fn n16_a_transient_failure_backs_off_and_leaves_a_valid_token_ready() {
 }
 
 #[test]
+fn a_stored_token_ends_a_failure_that_the_status_still_tells_of() {
+    // The pass that stored the token did not write the status.
+    let waiting = after(&client(CLIENT), Outcome::AttemptFailed(transient(None)), at(0));
+    let token = TokenState::Present(issued_at(&waiting, 5, Some(3600)));
+    let decision = decide(&Observed { token, ..waiting }, at(6));
+    assert_eq!((decision.status.last_failure, decision.effect), (None, None));
+    assert_eq!(decision.events, [Event::normal(Reason::Authenticated)]);
+}
+
+#[test]
 fn the_pause_doubles_up_to_ten_minutes() {
     let (mut observed, mut now, mut pauses) = (client(CLIENT), at(0), Vec::new());
     for _ in 0..10 {
