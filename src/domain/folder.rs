@@ -18,7 +18,8 @@ const RESERVED: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node
 /// Deepest folder tree. Far more than people use; it bounds the walk to the root and the length of a path.
 const DEEPEST: usize = 15;
 
-/// What is not watched, because it is not a folder's yet or no longer, is looked at again after this.
+/// What no watch tells of, such as a namespace without our label or a folder that went without a finalizer, is
+/// looked at again after this.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// A snapshot of one Folder and all that it depends on.
@@ -90,7 +91,9 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<FolderStatus, Eff
         verdict.reason,
         Reason::NamespaceNotFound
             | Reason::NamespaceExists
+            | Reason::NamespaceTaken
             | Reason::NamespaceTerminating
+            | Reason::FolderCycle
             | Reason::FolderNotEmpty
     );
     let next = unwatched.then(|| now.checked_add(LOOK_AGAIN).unwrap_or(now));

@@ -91,7 +91,13 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
 
     let prepared = prepare(observed);
     let authenticated = match &prepared {
-        Err(blocked) => blocked_authentication(observed, blocked, now),
+        Err(blocked) => {
+            if let Some(failure) = &mut facts.last_failure {
+                // What is missing now may come back as it was; that is a change too.
+                failure.inputs.clear();
+            }
+            blocked_authentication(observed, blocked, now)
+        }
         Ok(prepared) => {
             describe(observed, prepared, &mut facts);
             authentication(observed, prepared, &mut facts, now)

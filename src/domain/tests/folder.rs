@@ -167,6 +167,10 @@ fn of_two_folders_for_one_namespace_the_younger_yields() {
         Some(Effect::CreateNamespace)
     );
 
+    // The elder may never have been held: then no watch tells when it goes.
+    let yielding = among(younger.clone(), std::slice::from_ref(&elder));
+    assert_eq!(decide(&yielding, at(200)).next, Some(at(205)));
+
     // Made in the same second: the uid decides, the same way from both sides.
     younger.metadata.creation_timestamp = elder.metadata.creation_timestamp.clone();
     assert!(

@@ -240,6 +240,18 @@ fn plain_http_waits_for_an_exception_and_heals_with_it() {
 }
 
 #[test]
+fn a_secret_that_was_away_and_is_back_is_worth_a_new_attempt() {
+    // It may have been away while the attempt was made, which is then why the attempt failed.
+    let no = || failed(Reason::ClientCredentialsMissing, FailureClass::Permanent);
+    let mut observed = after(&client(CLIENT), no(), at(0));
+    assert_eq!(decide(&observed, at(10)).effect, None);
+    let found = std::mem::replace(&mut observed.oauth_app, SecretState::NotFound("crm-app".to_owned()));
+    observed = recorded(&observed, &decide(&observed, at(10)).status);
+    observed.oauth_app = found;
+    assert!(asks_for_token(decide(&observed, at(11)).effect.as_ref()));
+}
+
+#[test]
 fn a_token_that_is_still_valid_outlives_a_missing_prerequisite_but_the_connection_is_not_ready() {
     let mut observed = with_token(CLIENT);
     observed.connector = ConnectorState::NotFound;
