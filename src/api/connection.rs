@@ -233,6 +233,10 @@ pub struct FailureStatus {
     /// No attempt before this time.
     pub retry_at: Time,
 
+    /// Attempts are limited in number over time, also where a change is worth one; each moves this time on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paid_until: Option<Time>,
+
     /// One word for the cause.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Z][A-Za-z]*$"))]
     pub reason: String,

@@ -100,7 +100,8 @@ impl Verdict {
 /// Longest message of a condition, in characters. The API allows 32768; people read one screen.
 const MESSAGE_LIMIT: usize = 1024;
 
-fn bounded(message: String) -> String {
+/// A message at its bound, which status fields with messages of their own have too.
+pub(super) fn bounded(message: String) -> String {
     if message.chars().count() <= MESSAGE_LIMIT {
         return message;
     }

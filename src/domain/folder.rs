@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
@@ -15,8 +15,12 @@ use super::reason::{Fixer, Reason};
 /// Namespaces that no folder may take: they belong to the cluster.
 const RESERVED: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
-/// Deepest folder tree. Far more than people use; it bounds the walk to the root.
-const DEEPEST: usize = 16;
+/// Deepest folder tree. Far more than people use; it bounds the walk to the root and the length of a path.
+const DEEPEST: usize = 15;
+
+/// What no watch tells of, such as a namespace without our label or a folder that went without a finalizer, is
+/// looked at again after this.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// A snapshot of one Folder and all that it depends on.
 #[derive(Clone, Debug)]
@@ -83,11 +87,21 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<FolderStatus, Eff
     let before = conditions::find(&status.conditions, ConditionType::Ready).map(|c| c.reason.clone());
     let news = before.as_deref() != Some(verdict.reason.as_str()) && verdict.reason.fixer() != Fixer::Nobody;
     let events = if news { vec![Event::warning(verdict.reason)] } else { Vec::new() };
+    let unwatched = matches!(
+        verdict.reason,
+        Reason::NamespaceNotFound
+            | Reason::NamespaceExists
+            | Reason::NamespaceTaken
+            | Reason::NamespaceTerminating
+            | Reason::FolderCycle
+            | Reason::FolderNotEmpty
+    );
+    let next = unwatched.then(|| now.checked_add(LOOK_AGAIN).unwrap_or(now));
     let progress = conditions::progress_of(&verdict);
     let verdicts = std::iter::once((ConditionType::Ready, verdict)).chain(progress);
     status.conditions =
         conditions::merge(&status.conditions, verdicts, observed.folder.metadata.generation, now);
-    Decision { status, events, effect, next: None }
+    Decision { status, events, effect, next }
 }
 
 /// Makes or takes over the namespace.
@@ -222,3 +236,7 @@ fn path(folder: &Folder, folders: &[Folder]) -> Result<String, Verdict> {
     names.reverse();
     Ok(names.join("/"))
 }
+
+#[cfg(test)]
+#[path = "tests/folder.rs"]
+mod tests;

@@ -1,5 +1,7 @@
 //! What the last verification said, and when the next one is due. A verification alters no token.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::api::connection::{ConnectionStatus, VerificationResult, VerificationStatus};
@@ -10,13 +12,17 @@ use super::observed::Observed;
 use super::prepare::Prepared;
 use super::{Assessment, Effect, schedule};
 
-/// An inconclusive verification is repeated after this, if verifications are not more frequent anyway.
-const AFTER_INCONCLUSIVE: std::time::Duration = std::time::Duration::from_mins(5);
+/// An inconclusive verification is repeated after this: 96 a day, which together with the tries for a token stays
+/// below the 300 requests a day that a failing Connection may make.
+const AFTER_INCONCLUSIVE: Duration = Duration::from_mins(15);
+
+/// What is said of a verification that a connector does not declare.
+pub(super) const NOT_DECLARED: &str = "the connector declares no verification request";
 
 /// Whether the annotation asks for a verification that has not been made.
 pub(super) fn asked_for(observed: &Observed, facts: &ConnectionStatus) -> bool {
     let wanted = observed.verify_at();
-    wanted.is_some() && wanted != facts.last_handled_verify_at.as_deref()
+    wanted.is_some() && wanted != facts.last_handled_verify_at
 }
 
 /// What the credential is called in the record of verifications: a digest, or the token's number.
@@ -35,10 +41,10 @@ pub(super) fn assess(
     facts: &mut ConnectionStatus,
     now: Timestamp,
 ) -> Assessment {
-    if !prepared.definition.declares_verification() {
+    let declares = prepared.definition.declares_verification() || prepared.definition.declares_account();
+    if !declares {
         note_that_nothing_is_declared(observed, facts, now);
     }
-    let declares = prepared.definition.declares_verification() || prepared.definition.declares_account();
     if !authenticated.holds() || !declares {
         return Assessment::of(verdict(facts));
     }
@@ -60,7 +66,7 @@ fn due_at(observed: &Observed, prepared: &Prepared<'_>, facts: &ConnectionStatus
         return Timestamp::MIN;
     }
     let interval = match last.result {
-        VerificationResult::Inconclusive => observed.settings.verify_interval.min(AFTER_INCONCLUSIVE),
+        VerificationResult::Inconclusive => AFTER_INCONCLUSIVE,
         _ => observed.settings.verify_interval,
     };
     schedule::verification_due_at(observed.uid(), last.time.0, interval)
@@ -71,13 +77,14 @@ fn note_that_nothing_is_declared(observed: &Observed, facts: &mut ConnectionStat
     if !asked_for(observed, facts) {
         return;
     }
-    facts.last_handled_verify_at = observed.verify_at().map(str::to_owned);
+    let paid_until = facts.last_verification.as_ref().map_or(now, |last| last.paid_until.0.max(now));
+    facts.last_handled_verify_at = observed.verify_at();
     facts.last_verification = Some(VerificationStatus {
         time: whole_seconds(now),
         result: VerificationResult::NotDeclared,
         credential: None,
-        paid_until: whole_seconds(now),
-        message: Some("the connector declares no verification request".to_owned()),
+        paid_until: whole_seconds(paid_until),
+        message: Some(NOT_DECLARED.to_owned()),
     });
 }
 

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use crate::api::connection::{FailureClass, FailureStatus, VerificationResult, VerificationStatus};
 use crate::api::names::REVOKE_FINALIZER;
-use crate::domain::conditions::whole_seconds;
+use crate::domain::conditions::{bounded, whole_seconds};
 use crate::domain::reason::Reason;
 
 use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
+use super::token::shown_account;
 use super::{health, schedule};
 
 /// What an effect brought about.
@@ -71,8 +72,14 @@ pub fn learn(mut observed: Observed, outcome: Outcome, now: Timestamp) -> Observ
             }
         }
         Outcome::TokenStored(token) => {
+            let over = !token.valid_at(now);
             observed.token = TokenState::Present(token);
-            observed.connection.status.get_or_insert_default().last_failure = None;
+            if over {
+                // To ask at once for another one would be to ask for ever.
+                fail(&mut observed, expired_already(), now);
+            } else {
+                observed.connection.status.get_or_insert_default().last_failure = None;
+            }
         }
         Outcome::AttemptFailed(failure) => fail(&mut observed, failure, now),
         Outcome::Probed(probe) => probed(&mut observed, probe, now),
@@ -81,33 +88,48 @@ pub fn learn(mut observed: Observed, outcome: Outcome, now: Timestamp) -> Observ
     observed
 }
 
+fn expired_already() -> AttemptFailure {
+    AttemptFailure {
+        reason: Reason::AnswerInvalid,
+        class: FailureClass::Transient,
+        retry_after: None,
+        message:
+            "the provider issued a token that has expired already. It is asked again later; an administrator \
+                  can check the connector's lifetime and the clocks"
+                .to_owned(),
+    }
+}
+
 fn fail(observed: &mut Observed, failure: AttemptFailure, now: Timestamp) {
     let Ok(inputs) = super::prepare(observed).map(|prepared| prepared.inputs) else { return };
     let uid = observed.uid().to_owned();
     let status = observed.connection.status.get_or_insert_default();
-    let count = status.last_failure.as_ref().map_or(1, |last| last.count.saturating_add(1));
+    let last = status.last_failure.as_ref();
+    let count = last.map_or(1, |last| last.count.saturating_add(1));
+    let paid_until = last.and_then(|last| last.paid_until.as_ref()).map(|paid_until| paid_until.0);
     status.last_failure = Some(FailureStatus {
         time: whole_seconds(now),
         inputs,
         class: failure.class,
         count,
         retry_at: whole_seconds(schedule::retry_at(&uid, now, count, failure.retry_after)),
+        paid_until: Some(whole_seconds(schedule::paid_until(now, paid_until))),
         reason: failure.reason.to_string(),
-        message: failure.message,
+        message: bounded(failure.message),
     });
 }
 
 fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
     let facts = observed.status();
-    let Ok((credential, verified)) = super::prepare(observed)
-        .map(|prepared: Prepared<'_>| (health::credential_name(&prepared, &facts), prepared.credential))
-    else {
+    let Ok((credential, verified, is_static)) = super::prepare(observed).map(|prepared: Prepared<'_>| {
+        let is_static = prepared.method.auth_type().is_static();
+        (health::credential_name(&prepared, &facts), prepared.credential, is_static)
+    }) else {
         return;
     };
-    let is_static = facts.token.is_none();
-    let handled = observed.verify_at().map(str::to_owned);
+    let handled = observed.verify_at();
     let (result, message, failure) = match probe.verification {
-        None => (VerificationResult::NotDeclared, None, None),
+        None => (VerificationResult::NotDeclared, Some(health::NOT_DECLARED.to_owned()), None),
         Some(VerificationOutcome::Succeeded) => (VerificationResult::Succeeded, None, None),
         Some(VerificationOutcome::Rejected(message)) => (VerificationResult::Rejected, Some(message), None),
         Some(VerificationOutcome::Inconclusive(failure)) => {
@@ -119,16 +141,17 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
     if handled.is_some() {
         status.last_handled_verify_at = handled;
     }
+    let retry_after = failure.as_ref().and_then(|failure| failure.retry_after);
     let paid_until = status.last_verification.as_ref().map(|last| last.paid_until.0);
     status.last_verification = Some(VerificationStatus {
         time: whole_seconds(now),
         result,
         credential: Some(credential),
-        paid_until: whole_seconds(schedule::verifications_paid_until(now, paid_until)),
-        message,
+        paid_until: whole_seconds(schedule::paid_until_after(now, paid_until, retry_after)),
+        message: message.map(bounded),
     });
     if let Some(account) = probe.account {
-        status.account = Some(account);
+        status.account = Some(shown_account(&account));
     }
     let unproven = is_static && status.accepted_credential.as_deref() != Some(&verified);
     match (unproven, result, failure) {

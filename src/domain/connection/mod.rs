@@ -9,6 +9,9 @@ mod schedule;
 mod static_credential;
 mod token;
 
+#[cfg(test)]
+mod tests;
+
 use jiff::Timestamp;
 
 use crate::api::connection::{ConnectionStatus, State};
@@ -22,6 +25,9 @@ use super::reason::{Fixer, Reason};
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
 pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
 pub use prepare::{Blocked, Prepared, prepare};
+
+/// Longest address that a status shows.
+const BASE_URL_LIMIT: usize = 2048;
 
 /// One thing to do outside for a Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +91,13 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
 
     let prepared = prepare(observed);
     let authenticated = match &prepared {
-        Err(blocked) => Assessment::of(blocked_authentication(observed, blocked, now)),
+        Err(blocked) => {
+            if let Some(failure) = &mut facts.last_failure {
+                // What is missing now may come back as it was; that is a change too.
+                failure.inputs.clear();
+            }
+            blocked_authentication(observed, blocked, now)
+        }
         Ok(prepared) => {
             describe(observed, prepared, &mut facts);
             authentication(observed, prepared, &mut facts, now)
@@ -107,7 +119,8 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     let effect = authenticated.effect.or(healthy.effect).filter(|_| !suspended);
     let status = with_conditions(observed, facts, authenticated.verdict, healthy.verdict, scopes, ready, now);
     let events = events(&observed.status(), &status);
-    Decision { status, events, effect, next: if suspended { None } else { next } }
+    let next = if suspended { end_of_token(observed, now) } else { next };
+    Decision { status, events, effect, next }
 }
 
 fn authentication(
@@ -136,10 +149,20 @@ fn authentication(
 }
 
 /// A Connection that lacks something keeps a token that is still valid; otherwise it is what it lacks.
-fn blocked_authentication(observed: &Observed, blocked: &Blocked, now: Timestamp) -> Verdict {
+fn blocked_authentication(observed: &Observed, blocked: &Blocked, now: Timestamp) -> Assessment {
     match &observed.token {
-        TokenState::Present(token) if token.valid_at(now) => token::issued(),
-        _ => Verdict::no(blocked.reason, &blocked.message),
+        TokenState::Present(token) if token.valid_at(now) && !token::rolled_back(observed, token) => {
+            Assessment::of(token::issued()).again_at(end_of_token(observed, now))
+        }
+        _ => Assessment::of(Verdict::no(blocked.reason, &blocked.message)),
+    }
+}
+
+/// When a token that is valid now expires, which changes what is said even where nothing is done.
+fn end_of_token(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
+    match &observed.token {
+        TokenState::Present(token) => token.expires_at.filter(|expires_at| now < *expires_at),
+        _ => None,
     }
 }
 
@@ -147,7 +170,8 @@ fn blocked_authentication(observed: &Observed, blocked: &Blocked, now: Timestamp
 fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut ConnectionStatus) {
     let spec = &observed.connection.spec;
     facts.auth_type = Some(prepared.method.auth_type());
-    facts.base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
+    let base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
+    facts.base_url = base_url.filter(|url| url.len() <= BASE_URL_LIMIT);
     let source = spec.oauth_app.as_ref().or(spec.credentials.as_ref());
     facts.credential_source = source.map(|source| format!("Connection/{}", source.secret_ref.name));
 }

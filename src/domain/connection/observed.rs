@@ -1,14 +1,19 @@
 //! What a decision about a Connection is made from. No field holds a secret.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION};
 use crate::api::{Connection, ConnectionStatus};
 use crate::catalogue::Definition;
+
+/// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
+const REQUEST_LIMIT: usize = 64;
 
 /// A snapshot of one Connection and all that it depends on.
 #[derive(Clone, Debug)]
@@ -139,6 +144,14 @@ impl TokenFacts {
     }
 }
 
+/// Bytes as text.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 impl Observed {
     /// The recorded status; that of a new object where there is none.
     pub fn status(&self) -> ConnectionStatus {
@@ -170,18 +183,23 @@ impl Observed {
         self.connection.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == REVOKE_FINALIZER)
     }
 
-    /// The value of the annotation that asks for a verification.
-    pub fn verify_at(&self) -> Option<&str> {
-        self.annotation(VERIFY_AT_ANNOTATION)
+    /// Which verification the annotation asks for, as it is recorded once it was made.
+    pub fn verify_at(&self) -> Option<String> {
+        self.request(VERIFY_AT_ANNOTATION)
     }
 
-    /// The value of the annotation that asks to authenticate anew.
-    pub fn reauthenticate_at(&self) -> Option<&str> {
-        self.annotation(REAUTHENTICATE_AT_ANNOTATION)
+    /// Which authentication the annotation asks for, as it is recorded once it was made.
+    pub fn reauthenticate_at(&self) -> Option<String> {
+        self.request(REAUTHENTICATE_AT_ANNOTATION)
     }
 
-    fn annotation(&self, key: &str) -> Option<&str> {
-        let annotations = self.connection.metadata.annotations.as_ref()?;
-        annotations.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    /// An annotation may be as long as a manifest; what is recorded of it may not.
+    fn request(&self, annotation: &str) -> Option<String> {
+        let value = self.connection.metadata.annotations.as_ref()?.get(annotation)?;
+        match value.len() {
+            0 => None,
+            1..=REQUEST_LIMIT => Some(value.clone()),
+            _ => Some(hexadecimal(digest::digest(&digest::SHA256, value.as_bytes()).as_ref())),
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 
-use super::observed::{ConnectorState, FolderState, Observed, SecretState};
+use super::observed::{ConnectorState, FolderState, Observed, SecretState, hexadecimal};
 
 /// A Connection whose references are all there.
 #[derive(Clone, Debug)]
@@ -68,7 +68,8 @@ pub fn prepare(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
         &format!("{:?}", observed.connection.spec.parameters),
         &scopes.join(" "),
         &credential,
-        observed.reauthenticate_at().unwrap_or_default(),
+        &observed.reauthenticate_at().unwrap_or_default(),
+        &format!("{:?}", observed.settings.egress_exceptions),
     ]);
     Ok(Prepared { definition, method, values, scopes, targets, credential, client_id, inputs })
 }
@@ -122,8 +123,8 @@ fn method<'a>(observed: &Observed, definition: &'a Definition) -> Result<&'a Met
             return Err(Blocked::because(
                 Reason::AuthTypeRequired,
                 format!(
-                    "connector \"{connector}\" supports several auth types; create the Connection again with \
-                     spec.authType set to one of {}",
+                    "connector \"{connector}\" supports several auth types; set spec.authType to one of {}; it \
+                     cannot be set later, so create the Connection again",
                     listed()
                 ),
             ));
@@ -160,9 +161,11 @@ fn parameters(observed: &Observed, definition: &Definition, method: &Method) -> 
         return Err(Blocked::because(Reason::ParametersInvalid, listed));
     }
     let mut needed: Vec<String> = missing.iter().map(|fault| parameter_of(fault)).collect();
-    if observed.credentials == SecretState::NotReferenced {
-        needed.extend(user_secrets(method));
-    }
+    let secrets = match observed.credentials {
+        SecretState::NotReferenced => method.secret_names().required,
+        _ => Vec::new(),
+    };
+    needed.extend(secrets.iter().cloned());
     if !needed.is_empty() {
         return Err(Blocked::because(
             Reason::ParametersMissing,
@@ -171,45 +174,39 @@ fn parameters(observed: &Observed, definition: &Definition, method: &Method) -> 
                 spec.connector_ref.name,
                 method.auth_type(),
                 needed.join(", "),
-                where_to_put(method, &missing),
+                where_to_put(missing.is_empty(), &secrets),
             ),
         ));
     }
     resolved.map_err(|_| Blocked::because(Reason::ParametersInvalid, "parameters are not accepted"))
 }
 
-fn where_to_put(method: &Method, missing: &[&ParameterFault]) -> String {
-    let secrets = user_secrets(method);
-    match (missing.is_empty(), secrets.is_empty()) {
+fn where_to_put(plain_given: bool, secrets: &[String]) -> String {
+    match (plain_given, secrets.is_empty()) {
         (true, true) => String::new(),
         (false, true) => "; set them in spec.parameters".to_owned(),
-        (plain_done, false) => format!(
+        (_, false) => format!(
             "; {}put {} into a Secret with the label {CREDENTIALS_LABEL}: \"true\" and name it in \
              spec.credentials.secretRef",
-            if plain_done { "" } else { "set the others in spec.parameters, and " },
+            if plain_given { "" } else { "set the others in spec.parameters, and " },
             secrets.join(", "),
         ),
     }
 }
 
-/// Names of the required secret parameters, which are keys of the credentials' Secret.
-fn user_secrets(method: &Method) -> Vec<String> {
-    method.secret_names().required
-}
-
 /// The parameter's name alone.
 fn parameter_of(fault: &ParameterFault) -> String {
-    fault.field.rsplit('.').next().unwrap_or(&fault.field).to_owned()
+    fault.field.strip_prefix("spec.parameters.").unwrap_or(&fault.field).to_owned()
 }
 
 fn credential(observed: &Observed, method: &Method) -> Result<String, Blocked> {
-    let required = user_secrets(method);
+    let names = method.secret_names();
+    let required = &names.required;
     let mut parts = Vec::new();
     if !required.is_empty() || observed.credentials != SecretState::NotReferenced {
         let field = "spec.credentials.secretRef";
         let found = usable(&observed.credentials, field, observed, Reason::CredentialsMissing)?;
-        require_keys(found, &required, observed, Reason::CredentialsMissing, "")?;
-        let names = method.secret_names();
+        require_keys(found, required, observed, Reason::CredentialsMissing, "")?;
         let values = names.required.iter().chain(&names.optional).filter_map(|name| found.1.get(name));
         parts.extend(values.map(String::as_str));
     }
@@ -308,5 +305,5 @@ fn digest_of(parts: &[&str]) -> String {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    context.finish().as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(context.finish().as_ref().get(..16).unwrap_or_default())
 }

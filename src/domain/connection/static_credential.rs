@@ -1,9 +1,11 @@
 //! Connections whose credential is read from its Secret at each use. Nothing is kept of it but a keyed digest;
 //! whether it authenticates comes from verification.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
-use crate::api::connection::{ConnectionStatus, FailureStatus, VerificationResult};
+use crate::api::connection::{ConnectionStatus, FailureClass, FailureStatus, State, VerificationResult};
 use crate::domain::conditions::Verdict;
 use crate::domain::reason::Reason;
 
@@ -41,16 +43,23 @@ pub(super) fn accepted() -> Verdict {
 /// Keeps the credential from other addresses than the ones that it was first meant for.
 fn moved(observed: &Observed, prepared: &Prepared<'_>, facts: &mut ConnectionStatus) -> Option<Verdict> {
     let wanted = observed.reauthenticate_at();
-    let anew = wanted.is_some() && wanted != facts.last_handled_reauthenticate_at.as_deref();
+    let anew = wanted.is_some() && wanted != facts.last_handled_reauthenticate_at;
     if anew {
-        facts.last_handled_reauthenticate_at = wanted.map(str::to_owned);
+        facts.last_handled_reauthenticate_at = wanted;
         facts.accepted_credential = None;
         facts.last_failure = None;
+        if let Some(last) = &mut facts.last_verification {
+            // What was said of the credential before no longer counts.
+            last.credential = None;
+        }
     }
-    if anew || facts.credential_targets.is_empty() {
+    // A Connector may declare no address at all; one that comes later is a change as well.
+    let first = facts.credential_targets.is_empty() && facts.state == State::Inactive;
+    if anew || first {
         facts.credential_targets.clone_from(&prepared.targets);
     }
-    (facts.credential_targets != prepared.targets).then(|| {
+    let known: BTreeSet<_> = facts.credential_targets.iter().collect();
+    (known != prepared.targets.iter().collect()).then(|| {
         Verdict::no(
             Reason::ReauthenticationRequired,
             format!(
@@ -90,11 +99,12 @@ fn unproven(
         failed,
     );
     let allowed_at = last.map(|last| schedule::verification_allowed_at(last.time.0, last.paid_until.0));
-    let retry_at = facts
-        .last_failure
-        .as_ref()
-        .filter(|failure| failure.inputs == prepared.inputs && !asked_for)
-        .map(|failure| failure.retry_at.0);
+    let unchanged =
+        facts.last_failure.as_ref().filter(|failure| failure.inputs == prepared.inputs && !asked_for);
+    if unchanged.is_some_and(|failure| failure.class == FailureClass::Permanent) {
+        return Assessment::of(verdict);
+    }
+    let retry_at = unchanged.map(|failure| failure.retry_at.0);
     match allowed_at.max(retry_at) {
         Some(time) if now < time => Assessment::of(verdict).again_at(Some(time)),
         _ => Assessment::of(verdict).then(Effect::Probe),

@@ -1,8 +1,8 @@
 //! Connections whose token Liaison asks for and keeps: when to ask, and what the record says.
 
-use std::fmt::Write;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::api::connection::{ConnectionStatus, FailureClass, FailureStatus, TokenStatus};
@@ -15,8 +15,15 @@ use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
 use super::{Assessment, Effect, TokenPlan, schedule};
 
-/// Longest consent id that a record can carry.
-const CONSENT_ID_LIMIT: usize = 64;
+/// Characters of an account that are shown.
+const ACCOUNT_LIMIT: usize = 256;
+
+/// Scopes that a status lists, and the length of one.
+const SCOPES_LIMIT: usize = 64;
+const SCOPE_LENGTH_LIMIT: usize = 256;
+
+/// Two tokens that people ask for are at least this far apart.
+const ANEW_GAP: Duration = Duration::from_secs(5);
 
 /// Copies what the record says into the status, which is never trusted for it.
 pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
@@ -26,14 +33,30 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
     }
     if facts.account.as_deref().is_none_or(|account| account == ACCOUNT_BEFORE_AUTHENTICATION) {
         // A client that acts for itself is its own account, until the provider names a better one.
-        facts.account = Some(token.client_id.clone());
+        facts.account = Some(shown_account(&token.client_id));
     }
     facts.token = Some(TokenStatus {
         sequence: token.sequence,
         expires_at: token.expires_at.map(whole_seconds),
         last_refresh_time: Some(whole_seconds(token.issued_at)),
-        granted_scopes: token.granted_scopes.clone(),
+        granted_scopes: shown_scopes(&token.granted_scopes),
     });
+}
+
+/// An account as a status can hold it.
+pub(super) fn shown_account(account: &str) -> String {
+    account.chars().take(ACCOUNT_LIMIT).collect()
+}
+
+/// Scopes as a status can hold them, in an order of their own, so that it does not follow the provider's moods.
+/// What does not fit RFC 6749, section 3.3, is the record's alone.
+fn shown_scopes(granted: &[String]) -> Vec<String> {
+    let fits = |scope: &&String| {
+        (1..=SCOPE_LENGTH_LIMIT).contains(&scope.len())
+            && scope.bytes().all(|byte| (0x21..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\')
+    };
+    let sorted: BTreeSet<_> = granted.iter().filter(fits).cloned().collect();
+    sorted.into_iter().take(SCOPES_LIMIT).collect()
 }
 
 /// The verdict on a valid token.
@@ -41,22 +64,8 @@ pub(super) fn issued() -> Verdict {
     Verdict::yes(Reason::TokenIssued, "the provider issued a token")
 }
 
-/// Which request to authenticate anew the Connection carries, in the form in which a record keeps it.
-fn wanted_consent(observed: &Observed) -> String {
-    let wanted = observed.reauthenticate_at().unwrap_or_default();
-    if wanted.len() <= CONSENT_ID_LIMIT {
-        return wanted.to_owned();
-    }
-    digest::digest(&digest::SHA256, wanted.as_bytes()).as_ref().iter().fold(
-        String::new(),
-        |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        },
-    )
-}
-
-fn rolled_back(observed: &Observed, token: &TokenFacts) -> bool {
+/// Whether the record is older than the last one known.
+pub(super) fn rolled_back(observed: &Observed, token: &TokenFacts) -> bool {
     observed.status().token.is_some_and(|known| token.sequence < known.sequence)
 }
 
@@ -67,7 +76,7 @@ pub(super) fn assess(
     facts: &mut ConnectionStatus,
     now: Timestamp,
 ) -> Assessment {
-    let wanted = wanted_consent(observed);
+    let wanted = observed.reauthenticate_at().unwrap_or_default();
     match &observed.token {
         TokenState::Missing => {
             let present = facts.token.as_ref().map_or(0, |token| token.sequence);
@@ -88,11 +97,38 @@ pub(super) fn assess(
                 ),
             ))
         }
+        TokenState::Present(token) if rolled_back(observed, token) => {
+            put_back(observed, prepared, facts, token, wanted, now)
+        }
         TokenState::Present(token) => {
             facts.last_handled_reauthenticate_at = Some(token.consent_id.clone()).filter(|id| !id.is_empty());
             present(observed, prepared, facts, token, wanted, now)
         }
     }
+}
+
+/// An older record is no credential, and asks for nothing by itself.
+fn put_back(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &ConnectionStatus,
+    token: &TokenFacts,
+    wanted: String,
+    now: Timestamp,
+) -> Assessment {
+    let known = facts.token.as_ref().map_or(0, |known| known.sequence);
+    let verdict = Verdict::no(
+        Reason::TokenRolledBack,
+        format!(
+            "the token record has number {}, but number {known} was the last one known: an older Secret was put \
+             back; set the annotation liaison.dev/reauthenticate-at",
+            token.sequence
+        ),
+    );
+    if is_new(facts, &wanted) {
+        return attempt(observed, prepared, facts, plan(known, true, wanted), verdict, now);
+    }
+    Assessment::of(verdict)
 }
 
 fn present(
@@ -104,22 +140,6 @@ fn present(
     now: Timestamp,
 ) -> Assessment {
     let anew = !wanted.is_empty() && wanted != token.consent_id;
-    let known = observed.status().token.map_or(0, |known| known.sequence);
-    if rolled_back(observed, token) {
-        let verdict = Verdict::no(
-            Reason::TokenRolledBack,
-            format!(
-                "the token record has number {}, but number {known} was the last one known: an older Secret was put \
-                 back; set the annotation liaison.dev/reauthenticate-at",
-                token.sequence
-            ),
-        );
-        return if anew {
-            attempt(observed, prepared, facts, plan(known, false, wanted), verdict, now)
-        } else {
-            Assessment::of(verdict)
-        };
-    }
     let moved = changes(token, prepared);
     if !anew && let Some(changed) = moved {
         return Assessment::of(Verdict::no(
@@ -132,25 +152,37 @@ fn present(
     }
 
     let valid = moved.is_none() && token.valid_at(now);
-    let verdict = if valid {
-        issued()
-    } else {
-        Verdict::no(Reason::TokenExpired, "the token has expired; a new one is being asked for")
-    };
+    let verdict = if valid { issued() } else { lost(observed, moved.is_some()) };
     let fraction = observed.settings.refresh_fraction;
     let due = schedule::refresh_at(observed.uid(), token.issued_at, token.expires_at, fraction);
-    if anew || due.is_some_and(|due| due <= now) {
-        let consent = if anew { wanted } else { token.consent_id.clone() };
-        let plan = plan(token.sequence, token.rotates, consent);
-        let mut assessment = attempt(observed, prepared, facts, plan, verdict, now);
-        if valid {
-            // The verdict changes by itself when the token expires.
-            assessment.next = sooner(assessment.next, token.expires_at);
+    let due = if anew { Some(schedule::later(token.issued_at, ANEW_GAP)) } else { due };
+    if due.is_none_or(|due| now < due) {
+        if !anew {
+            facts.last_failure = None;
         }
-        return assessment;
+        return Assessment::of(verdict).again_at(due);
     }
-    facts.last_failure = None;
-    Assessment::of(verdict).again_at(due)
+    let consent = if anew { wanted } else { token.consent_id.clone() };
+    let plan = plan(token.sequence, token.rotates, consent);
+    let mut assessment = attempt(observed, prepared, facts, plan, verdict, now);
+    if assessment.verdict.holds() {
+        // The verdict changes by itself when the token expires.
+        assessment.next = sooner(assessment.next, token.expires_at);
+    }
+    assessment
+}
+
+/// What is said of a token that cannot be used, until there is another one.
+fn lost(observed: &Observed, moved: bool) -> Verdict {
+    if moved {
+        return Verdict::no(Reason::AwaitingAuthentication, "the provider is being asked for a token");
+    }
+    let what_next = if observed.connection.spec.suspend {
+        "none is asked for while spec.suspend is true"
+    } else {
+        "a new one is being asked for"
+    };
+    Verdict::no(Reason::TokenExpired, format!("the token has expired; {what_next}"))
 }
 
 fn plan(present_sequence: i64, rehearse: bool, consent_id: String) -> TokenPlan {
@@ -177,6 +209,15 @@ fn changes(token: &TokenFacts, prepared: &Prepared<'_>) -> Option<String> {
     })
 }
 
+/// What is said after a failed attempt: its reason, unless there is a token that is still valid. Where the provider
+/// takes back what it granted, there is none.
+fn after_failure(failure: &FailureStatus, verdict: Verdict) -> Verdict {
+    let Ok(reason) = failure.reason.parse::<Reason>() else { return verdict };
+    let taken_back = failure.class == FailureClass::Permanent
+        && matches!(reason, Reason::ReconsentRequired | Reason::ClientRejected);
+    if verdict.holds() && !taken_back { verdict } else { Verdict::no(reason, &failure.message) }
+}
+
 /// Asks for a token, unless an earlier failure says to wait or that only a change can help.
 fn attempt(
     observed: &Observed,
@@ -186,27 +227,22 @@ fn attempt(
     verdict: Verdict,
     now: Timestamp,
 ) -> Assessment {
-    let verdict_after = |failure: &FailureStatus| match (verdict.holds(), failure.reason.parse::<Reason>()) {
-        (false, Ok(reason)) => Verdict::no(reason, &failure.message),
-        _ => verdict.clone(),
+    let verdict = match &facts.last_failure {
+        Some(failure) => after_failure(failure, verdict),
+        None => verdict,
     };
     if let Some(failure) = &facts.last_failure {
         let unchanged = failure.inputs == prepared.inputs;
         if failure.class == FailureClass::Permanent && unchanged {
-            return Assessment::of(verdict_after(failure));
+            return Assessment::of(verdict);
         }
         // A change is worth a new attempt, but not at any pace.
-        let retry_at = if unchanged {
-            failure.retry_at.0
-        } else {
-            failure.retry_at.0.min(schedule::later(failure.time.0, schedule::FIRST_RETRY))
-        };
+        let retry_at = if unchanged { failure.retry_at.0 } else { schedule::retry_after_change_at(failure) };
         if now < retry_at {
-            return Assessment::of(verdict_after(failure)).again_at(Some(retry_at));
+            return Assessment::of(verdict).again_at(Some(retry_at));
         }
     }
     let hold = prepared.definition.declares_revocation(prepared.method) && !observed.held_for_revocation();
     let effect = if hold { Effect::HoldForRevocation } else { Effect::RequestToken(plan) };
-    let verdict = facts.last_failure.as_ref().map_or_else(|| verdict.clone(), verdict_after);
     Assessment::of(verdict).then(effect)
 }
