@@ -7,4 +7,5 @@ mod support;
 mod fixtures;
 mod world;
 
+mod own_control_plane;
 mod rows;
