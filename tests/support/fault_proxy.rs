@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::Router;
@@ -12,11 +13,13 @@ use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use kube::config::Kubeconfig;
 use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::boundaries::Boundaries;
+use super::waiting;
 
 /// Headers that belong to one connection, or that the client of the other side writes itself.
 const OF_ONE_CONNECTION: [HeaderName; 4] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
@@ -60,6 +63,7 @@ struct Shared {
     token: String,
     boundaries: Arc<Boundaries>,
     forwarded: Mutex<Vec<Forwarded>>,
+    lag: Mutex<Option<(String, Duration)>>,
 }
 
 /// A running proxy. It lives as long as the test binary.
@@ -86,7 +90,7 @@ impl FaultProxy {
             .no_proxy()
             .build()?;
         let url = cluster.server.context("server")?.trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared { upstream, url, token, boundaries, forwarded: Mutex::default() });
+        let shared = Arc::new(Shared { upstream, url, token, boundaries, forwarded: Mutex::default(), lag: Mutex::default() });
 
         let router = Router::new().fallback(forward).with_state(Arc::clone(&shared));
         // A runtime of its own: it must not hang on the runtime of the test that is being slow.
@@ -110,6 +114,12 @@ impl FaultProxy {
     /// All requests that have been answered so far (of a watch, that have begun to be).
     pub fn forwarded(&self) -> Vec<Forwarded> {
         self.shared.forwarded.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Watches of this resource that begin from now on tell everything that much later.
+    pub fn lag(&self, resource: &str, by: Duration) {
+        let lag = Some((resource.to_owned(), by));
+        *self.shared.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
     }
 
     /// The end of the record now, to count from.
@@ -157,7 +167,14 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     for (name, value) in answer.headers().iter().filter(|(name, _)| !OF_ONE_CONNECTION.contains(name)) {
         response = response.header(name, value);
     }
-    let response = response.body(Body::from_stream(answer.bytes_stream()));
+    let lag = shared.lag.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let lag = lag.filter(|(resource, _)| seen.query.contains("watch=true") && seen.path.ends_with(resource.as_str()));
+    let lag = lag.map_or(Duration::ZERO, |(_, lag)| lag);
+    let chunks = answer.bytes_stream().then(move |chunk| async move {
+        waiting::late_by(lag).await;
+        chunk
+    });
+    let response = response.body(Body::from_stream(chunks));
     let response = response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     if let Some(passage) = passage {
         shared.boundaries.leaves(passage);

@@ -42,6 +42,13 @@ pub async fn holds_for(what: &str, period: Duration, mut probe: impl AsyncFnMut(
     Ok(())
 }
 
+/// A fault, not a wait: what comes, comes later.
+pub async fn late_by(lag: Duration) {
+    if !lag.is_zero() {
+        tokio::time::sleep(lag).await;
+    }
+}
+
 /// The pause between two probes.
 pub async fn pause() {
     tokio::time::sleep(BETWEEN_PROBES).await;

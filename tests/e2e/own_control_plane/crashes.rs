@@ -16,11 +16,11 @@ use liaison::domain::conditions::{self, ConditionType};
 use serde_json::{Value, json};
 
 use super::{Stage, report};
-use crate::fixtures::{Ground, client_credentials_connector, token_connector};
+use crate::fixtures::{Ground, HEALS, client_credentials_connector, token_connector};
 use crate::support::boundaries::{Cut, Side};
 use crate::support::fault_proxy::Forwarded;
 use crate::support::strict_provider::Answer;
-use crate::support::waiting::holds_for;
+use crate::support::waiting::{eventually, holds_for};
 
 /// A run of a scenario: what it passed, and how all stood at its end.
 struct Run {
@@ -74,6 +74,14 @@ impl Scene {
         let endpoint = |path: &str| stage.provider.endpoint(path);
         ground.connector("client", client_credentials_connector(&endpoint)).await?;
         ground.connector("token", token_connector(&endpoint)).await?;
+        for name in ["client", "token"] {
+            eventually(&format!("connector {name} is valid"), HEALS, async || {
+                let status = ground.connectors().get(name).await?.status.unwrap_or_default();
+                let valid = conditions::find(&status.conditions, ConditionType::Valid);
+                Ok(valid.filter(|valid| valid.status == "True").map(|_| ()))
+            })
+            .await?;
+        }
         ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
         ground.secret("pat", &[("token", "made-by-a-person")]).await?;
         Ok(Self { stage, ground, begun })
@@ -244,7 +252,13 @@ async fn cut_everywhere(
             let place = || format!("{scenario}, killed {side:?} boundary {number} ({what})");
             let again = run(&name, Some((number, side))).await.with_context(place)?;
             slowest = slowest.max(started.elapsed());
-            ensure!(again.reached, "{}: never got there; passed {:?}", place(), again.boundaries);
+            ensure!(
+                again.reached,
+                "{}: never got there; passed {:?} instead of {:?}",
+                place(),
+                again.boundaries,
+                reference.boundaries
+            );
             assert_eq!(again.outcome, reference.outcome, "{}; passed {:?}", place(), again.boundaries);
             settled.extend(again.settled);
             kills += 1;

@@ -1,6 +1,9 @@
 //! What needs servers of its own: faults, counts from the audit log, and a look into etcd's files. Each test has a
 //! control plane to itself, and they take turns.
 
+mod canaries;
+mod canary;
+mod counts;
 mod crashes;
 
 use std::io::Write as _;
