@@ -1,7 +1,7 @@
 //! Connections: one pass is observe → decide → act.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::runtime::controller::Action;
@@ -24,7 +24,8 @@ const FIELD_MANAGER: &str = "liaison-connection";
 /// One pass over a Connection.
 pub async fn reconcile(connection: Arc<Guarded<Connection>>, context: Arc<Context>) -> Result<Action, Error> {
     let connection = connection.0.as_ref().map_err(|fault| Error::Malformed(fault.error.clone()))?;
-    let (observed, seen) = observe(connection, &context).await?; // reads
+    let connection = context.written.apply(connection);
+    let (observed, seen) = observe(&connection, &context).await?; // reads
     let decision = decide(&observed, context.clock.now()); // pure
     act(&context, observed, &seen, decision).await // writes
 }
@@ -130,7 +131,8 @@ async fn record_decision(
     let connection = &observed.connection;
     let api: Api<Connection> = Api::namespaced(context.client.clone(), observed.namespace());
     let old = connection.status.as_ref();
-    if record::status(&api, connection, old, &decision.status, FIELD_MANAGER).await? {
+    if let Some(written) = record::status(&api, connection, old, &decision.status, FIELD_MANAGER).await? {
+        context.written.note(connection, written, Instant::now());
         record::events(&context.recorder, &connection.object_ref(&()), &decision.events).await;
     }
     Ok(())

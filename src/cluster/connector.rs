@@ -24,7 +24,7 @@ pub async fn reconcile(connector: Arc<Guarded<Connector>>, context: Arc<Context>
     let decision = decide(connector, context.clock.now());
     let api: Api<Connector> = Api::all(context.client.clone());
     let written = record::status(&api, connector, connector.status.as_ref(), &decision.status, FIELD_MANAGER).await?;
-    if written {
+    if written.is_some() {
         record::events(&context.recorder, &connector.object_ref(&()), &decision.events).await;
     }
     Ok(Action::await_change())

@@ -44,7 +44,12 @@ async fn set_finalizers(context: &Context, observed: &Observed, finalizers: &[St
         "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": finalizers,
     }});
     match api.patch_metadata(observed.name(), &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(true),
+        Ok(written) => {
+            // Nothing else changed, or the resourceVersion would have.
+            let after = Connection { metadata: written.metadata, ..observed.connection.clone() };
+            context.written.note(&observed.connection, after, Instant::now());
+            Ok(true)
+        }
         Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(false),
         Err(error) => Err(Error::api("set finalizers")(error)),
     }

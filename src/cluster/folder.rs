@@ -26,7 +26,7 @@ pub async fn reconcile(folder: Arc<Guarded<Folder>>, context: Arc<Context>) -> R
     if effect != Some(Effect::Release) && effect != Some(Effect::Hold) {
         let api: Api<Folder> = Api::all(context.client.clone());
         let old = folder.status.as_ref();
-        if record::status(&api, folder, old, &decision.status, FIELD_MANAGER).await? {
+        if record::status(&api, folder, old, &decision.status, FIELD_MANAGER).await?.is_some() {
             record::events(&context.recorder, &folder.object_ref(&()), &decision.events).await;
         }
     }

@@ -6,6 +6,7 @@ pub mod connector;
 mod effects;
 pub mod folder;
 mod keyring;
+mod own_writes;
 mod record;
 mod secrets;
 mod token_store;
@@ -24,6 +25,7 @@ use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
+pub use own_writes::OwnWrites;
 pub use secrets::Secrets;
 pub use token_store::KnownRecords;
 pub use watch::Guarded;
@@ -58,6 +60,8 @@ pub struct Context {
     pub folders: Store<Guarded<Folder>>,
     /// Connections, as last seen.
     pub connections: Store<Guarded<Connection>>,
+    /// Connections as this process left them, until the watch shows it.
+    pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.
     pub secrets: Secrets,
     /// Facts about token records that were opened before.

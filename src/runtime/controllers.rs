@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::names::FOLDER_LABEL;
 use crate::api::{Connection, Connector, Folder};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, Secrets, connector, watch};
+use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, watch};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -72,6 +72,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         definitions: connector::Definitions::default(),
         folders: folders.clone(),
         connections: connections.clone(),
+        written: OwnWrites::default(),
         secrets: Secrets::new(client.clone(), credentials.clone(), tokens.clone()),
         records: KnownRecords::default(),
     });
