@@ -1,9 +1,8 @@
 //! Connections: one pass is observe → decide → act.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource};
@@ -15,14 +14,15 @@ use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
 
 use super::token_store::{self, Seen};
-use super::{Context, Error, Guarded, effects, record};
+use super::{Context, Error, Guarded, again_at, effects, record};
 
 const FIELD_MANAGER: &str = "liaison-connection";
 
 /// One pass over a Connection.
 pub async fn reconcile(connection: Arc<Guarded<Connection>>, context: Arc<Context>) -> Result<Action, Error> {
     let connection = connection.0.as_ref().map_err(|fault| Error::Malformed(fault.error.clone()))?;
-    let (observed, seen) = observe(connection, &context).await?; // reads
+    let connection = context.written.apply(connection);
+    let (observed, seen) = observe(&connection, &context).await?; // reads
     let decision = decide(&observed, context.clock.now()); // pure
     act(&context, observed, &seen, decision).await // writes
 }
@@ -87,7 +87,7 @@ async fn act(
 ) -> Result<Action, Error> {
     let Some(effect) = decision.effect.clone() else {
         record_decision(context, &observed, &decision).await?;
-        return Ok(again_at(context, decision.next));
+        return Ok(again_at(context.clock.now(), decision.next));
     };
     let outcome = match effect {
         Effect::Release => {
@@ -111,7 +111,7 @@ async fn act(
     if after.effect.is_some() {
         return Ok(Action::requeue(Duration::ZERO));
     }
-    Ok(again_at(context, after.next))
+    Ok(again_at(context.clock.now(), after.next))
 }
 
 /// Facts that the decision itself established go into what the outcome is learnt with.
@@ -129,7 +129,8 @@ async fn record_decision(
     let connection = &observed.connection;
     let api: Api<Connection> = Api::namespaced(context.client.clone(), observed.namespace());
     let old = connection.status.as_ref();
-    if record::status(&api, connection, old, &decision.status, FIELD_MANAGER).await? {
+    if let Some(written) = record::status(&api, connection, old, &decision.status, FIELD_MANAGER).await? {
+        context.written.note(connection, written, Instant::now());
         record::events(&context.recorder, &connection.object_ref(&()), &decision.events).await;
     }
     Ok(())
@@ -147,11 +148,4 @@ async fn release(context: &Context, observed: &Observed) -> Result<(), Error> {
         record::events(&context.recorder, &object, &[Event::warning(Reason::RevocationFailed)]).await;
     }
     effects::let_go(context, observed).await
-}
-
-fn again_at(context: &Context, next: Option<Timestamp>) -> Action {
-    let Some(next) = next else { return Action::await_change() };
-    let wait = Duration::try_from(next.duration_since(context.clock.now())).unwrap_or_default();
-    // Just after the moment, so that it has come whatever a clock's grain is.
-    Action::requeue(wait + Duration::from_millis(5))
 }

@@ -25,7 +25,7 @@ pub async fn reconcile(connector: Arc<Guarded<Connector>>, context: Arc<Context>
     let api: Api<Connector> = Api::all(context.client.clone());
     let written =
         record::status(&api, connector, connector.status.as_ref(), &decision.status, FIELD_MANAGER).await?;
-    if written {
+    if written.is_some() {
         record::events(&context.recorder, &connector.object_ref(&()), &decision.events).await;
     }
     Ok(Action::await_change())

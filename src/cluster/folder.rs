@@ -13,7 +13,7 @@ use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
 use crate::api::{Connection, Folder};
 use crate::domain::folder::{Contents, Effect, NamespaceFacts, Observed, decide};
 
-use super::{Context, Error, Guarded, record};
+use super::{Context, Error, Guarded, again_at, record};
 
 const FIELD_MANAGER: &str = "liaison-folder";
 
@@ -26,11 +26,11 @@ pub async fn reconcile(folder: Arc<Guarded<Folder>>, context: Arc<Context>) -> R
     if effect != Some(Effect::Release) && effect != Some(Effect::Hold) {
         let api: Api<Folder> = Api::all(context.client.clone());
         let old = folder.status.as_ref();
-        if record::status(&api, folder, old, &decision.status, FIELD_MANAGER).await? {
+        if record::status(&api, folder, old, &decision.status, FIELD_MANAGER).await?.is_some() {
             record::events(&context.recorder, &folder.object_ref(&()), &decision.events).await;
         }
     }
-    let Some(effect) = effect else { return Ok(Action::await_change()) };
+    let Some(effect) = effect else { return Ok(again_at(context.clock.now(), decision.next)) };
     act(&context, folder, &observed, &effect).await?; // writes
     let done = effect == Effect::Release;
     Ok(if done { Action::await_change() } else { Action::requeue(Duration::from_millis(100)) })
@@ -104,8 +104,12 @@ async fn act(context: &Context, folder: &Folder, observed: &Observed, effect: &E
                 preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
                 ..DeleteParams::default()
             };
-            let deleted = namespaces.delete(namespace, &parameters).await;
-            deleted.map(|_| ()).map_err(Error::api("delete the namespace"))
+            match namespaces.delete(namespace, &parameters).await {
+                Ok(_) => Ok(()),
+                // Gone already, or another of that name; the next pass says what that means.
+                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+                Err(error) => Err(Error::api("delete the namespace")(error)),
+            }
         }
         Effect::Release => {
             let ours = observed.namespace.as_ref().is_some_and(|facts| {

@@ -6,6 +6,7 @@ pub mod connector;
 mod effects;
 pub mod folder;
 mod keyring;
+mod own_writes;
 mod record;
 mod secrets;
 mod token_store;
@@ -15,7 +16,9 @@ pub mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
+use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
@@ -25,6 +28,7 @@ use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
+pub use own_writes::OwnWrites;
 pub use secrets::Secrets;
 pub use token_store::KnownRecords;
 pub use watch::Guarded;
@@ -59,6 +63,8 @@ pub struct Context {
     pub folders: Store<Guarded<Folder>>,
     /// Connections, as last seen.
     pub connections: Store<Guarded<Connection>>,
+    /// Connections as this process left them, until the watch shows it.
+    pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.
     pub secrets: Secrets,
     /// Facts about token records that were opened before.
@@ -79,6 +85,9 @@ pub enum Error {
     /// The stored object does not fit its kind.
     #[error("the stored object cannot be read: {0}")]
     Malformed(String),
+    /// Others kept changing the object.
+    #[error("the object kept changing while it was written")]
+    Contended,
     /// A token record could not be sealed.
     #[error("seal the token record: {0}")]
     Seal(#[from] crate::envelope::SealFault),
@@ -88,4 +97,12 @@ impl Error {
     fn api(action: &'static str) -> impl FnOnce(kube::Error) -> Self {
         move |source| Self::Api { action, source: Box::new(source) }
     }
+}
+
+/// When a pass is to be made again, if nothing changes before.
+fn again_at(now: Timestamp, next: Option<Timestamp>) -> Action {
+    let Some(next) = next else { return Action::await_change() };
+    let wait = Duration::try_from(next.duration_since(now)).unwrap_or_default();
+    // Just after the moment, so that it has come whatever a clock's grain is.
+    Action::requeue(wait + Duration::from_millis(5))
 }

@@ -15,20 +15,21 @@ use crate::domain::decision;
 use super::Error;
 
 /// Writes a status with server-side apply, where it differs from the one that is there. The uid goes with it, so
-/// that an object of the same name made meanwhile is left alone. Says whether it wrote.
+/// that an object of the same name made meanwhile is left alone. Gives the object as it is
+/// after a write.
 pub(super) async fn status<K, Status>(
     api: &Api<K>,
     object: &K,
     old: Option<&Status>,
     new: &Status,
     manager: &str,
-) -> Result<bool, Error>
+) -> Result<Option<K>, Error>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
     Status: Serialize + PartialEq,
 {
     if old == Some(new) {
-        return Ok(false);
+        return Ok(None);
     }
     let patch = json!({
         "apiVersion": K::api_version(&()),
@@ -38,9 +39,12 @@ where
     });
     let parameters = PatchParams::apply(manager).force();
     match api.patch_status(&object.name_any(), &parameters, &Patch::Apply(patch)).await {
-        Ok(_) => Ok(true),
+        Ok(written) => Ok(Some(written)),
         // Deleted, or made anew under the same name: whoever comes next is decided about in a pass of its own.
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
+            tracing::debug!(name = object.name_any(), cause = status.message, "the status is not written");
+            Ok(None)
+        }
         Err(error) => Err(Error::api("write status")(error)),
     }
 }

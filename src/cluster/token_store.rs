@@ -101,6 +101,14 @@ pub(super) async fn read(context: &Context, connection: &Connection) -> Result<S
     Ok(seen)
 }
 
+/// The name of a Secret that stands where the record would, and does not carry its label.
+pub(super) async fn unlabelled(context: &Context, connection: &Connection) -> Result<Option<String>, Error> {
+    let name = token_secret(&connection.uid().unwrap_or_default());
+    let api = context.secrets.api(&connection.namespace().unwrap_or_default());
+    let found = api.get_metadata_opt(&name).await.map_err(Error::api("look up the token Secret"))?;
+    Ok(found.filter(|secret| !secret.labels().contains_key(TOKEN_LABEL)).map(|_| name))
+}
+
 /// The record with its tokens, for one use.
 pub(super) async fn tokens(context: &Context, connection: &Connection) -> Result<Option<TokenRecord>, Error> {
     Ok(open(context, connection).await?.and_then(|(_, record)| record))

@@ -63,7 +63,8 @@ impl Failure {
     /// providers that accept only listed ones.
     pub fn from_send(failure: &SendFailure, egress_addresses: &[String]) -> Self {
         match failure {
-            SendFailure::Denied { .. } => Self::permanent(
+            // A name may come to stand for another address.
+            SendFailure::Denied { .. } => Self::transient(
                 Reason::EgressDenied,
                 format!("{failure}. An administrator can name the host and port in egressExceptions."),
             ),
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(SendFailure::Denied { host: host(), cause: "private range".into() }, Reason::EgressDenied, false)]
+    #[case(SendFailure::Denied { host: host(), cause: "private range".into() }, Reason::EgressDenied, true)]
     #[case(SendFailure::Unreachable { host: host(), cause: "refused".into() }, Reason::EgressBlocked, true)]
     #[case(SendFailure::Untrusted { host: host(), cause: "unknown issuer".into() }, Reason::ProviderUntrusted, true)]
     #[case(SendFailure::TimedOut { host: host(), limit: Duration::from_secs(10) }, Reason::ProviderUnavailable, true)]

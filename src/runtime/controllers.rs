@@ -1,10 +1,13 @@
 //! Wires watches to passes: who is looked at when what changes.
 
+use std::collections::HashMap;
+use std::convert::Infallible;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
@@ -19,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::names::FOLDER_LABEL;
 use crate::api::{Connection, Connector, Folder};
 use crate::cluster::watch::{self, Watched};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, Secrets, connector};
+use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -27,8 +30,29 @@ use crate::ports::{Clock, Leadership, ProviderClient};
 use super::metrics::Metrics;
 use super::settings::Settings;
 
-/// A pass that could not be completed is tried again after this.
-const AFTER_ERROR: Duration = Duration::from_secs(5);
+/// A pass that could not be completed is tried again after this, then twice as long each time, …
+const AFTER_ERROR: Duration = Duration::from_secs(2);
+
+/// … up to this.
+const LONGEST_AFTER_ERROR: Duration = Duration::from_mins(5);
+
+/// Failed passes in a row, by object.
+#[derive(Clone, Default)]
+struct Failures(Arc<Mutex<HashMap<String, u32>>>);
+
+impl Failures {
+    fn succeeded(&self, object: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(object);
+    }
+
+    /// Counts one more, and says when to try again.
+    fn failed(&self, object: &str) -> Duration {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(object.to_owned()).or_default();
+        *count = count.saturating_add(1);
+        (AFTER_ERROR * 2_u32.pow((*count - 1).min(8))).min(LONGEST_AFTER_ERROR)
+    }
+}
 
 /// What the controllers need from the process.
 pub struct Parts {
@@ -75,6 +99,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         definitions: connector::Definitions::default(),
         folders: folders.store.clone(),
         connections: connections.store.clone(),
+        written: OwnWrites::default(),
         secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
     });
@@ -161,7 +186,7 @@ impl Passes {
 
     async fn over_connectors(&self) {
         self.controller(watch::objects::<Connector>(Api::all(self.context.client.clone())))
-            .run(observed("Connector", connector::reconcile), on_error, Arc::clone(&self.context))
+            .run(observed("Connector", connector::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;
     }
@@ -180,7 +205,7 @@ impl Passes {
         self.controller(watch::objects::<Folder>(Api::all(client.clone())))
             .reconcile_on(namespaces)
             .reconcile_on(others)
-            .run(observed("Folder", cluster::folder::reconcile), on_error, Arc::clone(&self.context))
+            .run(observed("Folder", cluster::folder::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;
     }
@@ -199,47 +224,55 @@ impl Passes {
         }
         let controller = causes.into_iter().fold(self.controller(connections), Controller::reconcile_on);
         controller
-            .run(observed("Connection", cluster::connection::reconcile), on_error, Arc::clone(&self.context))
+            .run(observed("Connection", cluster::connection::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;
     }
 }
 
-/// A pass that is counted, timed and logged.
+/// A pass that is counted, timed and logged, and made again after a pause where it could not be completed.
 fn observed<K, Pass, Running>(
     kind: &'static str,
     pass: Pass,
-) -> impl Fn(Arc<Guarded<K>>, Arc<Context>) -> futures::future::BoxFuture<'static, Result<Action, Error>>
+) -> impl Fn(Arc<Guarded<K>>, Arc<Context>) -> BoxFuture<'static, Result<Action, Infallible>>
 where
     K: Resource<DynamicType = ()> + Send + Sync + 'static,
     Pass: Fn(Arc<Guarded<K>>, Arc<Context>) -> Running,
     Running: Future<Output = Result<Action, Error>> + Send + 'static,
 {
+    let failures = Failures::default();
     move |object, context| {
         let name = object.name_any();
         let namespace = object.meta().namespace.clone().unwrap_or_default();
         let running = pass(object, Arc::clone(&context));
+        let failures = failures.clone();
         Box::pin(async move {
             let started = Instant::now();
             context.telemetry.running(kind, 1);
             let result = running.await;
             context.telemetry.running(kind, -1);
             context.telemetry.reconciled(kind, started.elapsed(), result.is_err());
-            match &result {
-                Ok(_) => tracing::debug!(kind, namespace, name, "looked at"),
-                Err(error) => {
-                    tracing::warn!(kind, namespace, name, %error, "could not be completed; tried again");
+            let object = format!("{namespace}/{name}");
+            Ok(match result {
+                Ok(action) => {
+                    tracing::debug!(kind, namespace, name, "looked at");
+                    failures.succeeded(&object);
+                    action
                 }
-            }
-            result
+                Err(error) => {
+                    tracing::warn!(kind, namespace, name, %error, "could not be completed");
+                    match error {
+                        // Only a new version of the object helps.
+                        Error::Malformed(_) => Action::await_change(),
+                        _ => Action::requeue(failures.failed(&object)),
+                    }
+                }
+            })
         })
     }
 }
 
-fn on_error<K>(_: Arc<Guarded<K>>, error: &Error, _: Arc<Context>) -> Action {
-    match error {
-        // Only a new version of the object helps.
-        Error::Malformed(_) => Action::await_change(),
-        Error::Api { .. } | Error::Seal(_) => Action::requeue(AFTER_ERROR),
-    }
+/// Passes answer for their errors themselves.
+fn never<K>(_: Arc<Guarded<K>>, error: &Infallible, _: Arc<Context>) -> Action {
+    match *error {}
 }

@@ -12,6 +12,7 @@ pub mod uninstall;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -48,6 +49,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     // Only the first caller in a process sets it; a library that was faster has set the same one.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 
+    anyhow::ensure!(
+        settings.provider_timeout < Duration::from_secs(settings.lease_seconds),
+        "--provider-timeout ({:?}) must be shorter than --lease-seconds ({}): a request has to end while this replica leads",
+        settings.provider_timeout,
+        settings.lease_seconds
+    );
     let metrics = Arc::new(Metrics::default());
     let provider = Arc::new(provider(&settings, Arc::clone(&metrics) as Arc<dyn CallObserver>)?);
     let client = connect().await?;

@@ -8,5 +8,6 @@ mod fixtures;
 mod world;
 
 mod observability;
+mod own_control_plane;
 mod own_operator;
 mod rows;

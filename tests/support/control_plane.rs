@@ -110,6 +110,11 @@ impl ControlPlane {
         self.own.as_mut().map(|own| &mut own.api_server)
     }
 
+    /// A fault: the API server ends without ceremony and is started again at the same address.
+    pub async fn restart_api_server(&mut self) -> Result<()> {
+        self.own.as_mut().context("only our own API server can be restarted")?.restart_api_server().await
+    }
+
     /// A client of the administrator. Each test makes its own: a client lives in the
     /// runtime of the test that made it.
     pub async fn client(&self) -> Result<Client> {

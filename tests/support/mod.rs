@@ -9,8 +9,10 @@
 
 pub mod audit_log;
 pub mod binaries;
+pub mod boundaries;
 pub mod certificates;
 pub mod control_plane;
+pub mod fault_proxy;
 pub mod guarded;
 pub mod identity_provider;
 pub mod installation;

@@ -31,9 +31,20 @@ pub struct OwnServers {
     pub kubeconfig: PathBuf,
     pub audit_log: PathBuf,
     pub etcd_directory: PathBuf,
+    directory: PathBuf,
+    api_server_command: Command,
 }
 
 impl OwnServers {
+    /// Ends kube-apiserver without ceremony and starts it again at the same address.
+    pub async fn restart_api_server(&mut self) -> Result<()> {
+        self.api_server.kill_now()?;
+        self.api_server = Guarded::spawn("kube-apiserver", &self.api_server_command, &self.directory)?;
+        self.etcd.outlive(&self.api_server)?;
+        until_ready(&mut self.api_server, &super::control_plane::client_of(&self.kubeconfig, |_| {}).await?)
+            .await
+    }
+
     pub async fn start(directory: &Path, options: &Options) -> Result<Self> {
         let certificates = Certificates::write(directory)?;
         let administrator = random_token()?;
@@ -55,14 +66,8 @@ impl OwnServers {
         // Without etcd, kube-apiserver would hang on until it is killed.
         etcd.outlive(&api_server)?;
         let client = super::control_plane::client_of(&kubeconfig, |_| {}).await?;
-        let ready = async || {
-            let request = http::Request::get("/readyz").body(Vec::new());
-            match request {
-                Ok(request) => client.request_text(request).await.is_ok(),
-                Err(_) => false,
-            }
-        };
-        api_server.wait_ready(START, ready).await?;
+        until_ready(&mut api_server, &client).await?;
+        let api_server_command = command;
 
         for manifest in &options.manifests {
             apply(&kubeconfig, manifest)?;
@@ -74,8 +79,29 @@ impl OwnServers {
             kube::Api::namespaced(client, "default");
         let at_work = async || accounts.get("default").await.is_ok();
         controller_manager.wait_ready(START, at_work).await?;
-        Ok(Self { controller_manager, api_server, etcd, kubeconfig, audit_log, etcd_directory })
+        let directory = directory.to_owned();
+        Ok(Self {
+            controller_manager,
+            api_server,
+            etcd,
+            kubeconfig,
+            audit_log,
+            etcd_directory,
+            directory,
+            api_server_command,
+        })
     }
+}
+
+async fn until_ready(api_server: &mut Guarded, client: &kube::Client) -> Result<()> {
+    let ready = async || {
+        let request = http::Request::get("/readyz").body(Vec::new());
+        match request {
+            Ok(request) => client.request_text(request).await.is_ok(),
+            Err(_) => false,
+        }
+    };
+    api_server.wait_ready(START, ready).await
 }
 
 async fn start_etcd(directory: &Path, data: &Path) -> Result<(Guarded, String)> {

@@ -29,6 +29,30 @@ pub async fn eventually<T>(
     }
 }
 
+/// Probes for that long; an error as soon as the answer is no. For what must not happen, where nothing tells that it
+/// would have by now.
+pub async fn holds_for(
+    what: &str,
+    period: Duration,
+    mut probe: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
+    let end = Instant::now() + period;
+    while Instant::now() < end {
+        if !probe().await? {
+            bail!("{what}: no longer so");
+        }
+        pause().await;
+    }
+    Ok(())
+}
+
+/// A fault, not a wait: what comes, comes later.
+pub async fn late_by(lag: Duration) {
+    if !lag.is_zero() {
+        tokio::time::sleep(lag).await;
+    }
+}
+
 /// The pause between two probes.
 pub async fn pause() {
     tokio::time::sleep(BETWEEN_PROBES).await;

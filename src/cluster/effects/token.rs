@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use backon::{ExponentialBuilder, Retryable};
 
+use crate::api::Connection;
 use crate::api::connection::FailureClass;
+use crate::api::names::TOKEN_LABEL;
 use crate::cluster::token_store::{self, Seen, Write};
 use crate::cluster::{Context, Error};
 use crate::domain::connection::{
@@ -29,7 +31,7 @@ pub(in crate::cluster) async fn request_token(
         match token_store::rehearse(context, connection, seen).await? {
             None => {}
             Some(Write::Refused(cause)) => return Ok(store_blocked(&cause)),
-            Some(_) => return Ok(Outcome::Superseded),
+            Some(_) => return Ok(in_the_way(context, connection).await?),
         }
     }
     let Some(deadline) = deadline(context).filter(|_| may_rotate(context, seen)) else {
@@ -110,11 +112,26 @@ async fn store(
 ) -> Result<Outcome, Error> {
     let numbered = (plan.present_sequence + 1, plan.consent_id.as_str());
     let write = || token_store::write(context, &observed.connection, seen, numbered, record);
-    let written = write.retry(ExponentialBuilder::default().with_max_times(5)).await?;
+    let written = match write.retry(ExponentialBuilder::default().with_max_times(5)).await {
+        Ok(written) => written,
+        // A failure to record, so that the next request is made after a pause and a rehearsal.
+        Err(error) => return Ok(store_blocked(&error.to_string())),
+    };
     Ok(match written {
         Write::Done(facts) => Outcome::TokenStored(facts),
         Write::Superseded => Outcome::Superseded,
         Write::Refused(cause) => store_blocked(&cause),
+    })
+}
+
+/// The Secret is not as it was seen. Mostly the watch is late; but one without our label is not ours, and no watch
+/// will ever show it.
+async fn in_the_way(context: &Context, connection: &Connection) -> Result<Outcome, Error> {
+    Ok(match token_store::unlabelled(context, connection).await? {
+        None => Outcome::Superseded,
+        Some(name) => store_blocked(&format!(
+            "secret \"{name}\" is there without the label {TOKEN_LABEL}; delete it if nothing else needs it"
+        )),
     })
 }
 

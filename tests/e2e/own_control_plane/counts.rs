@@ -1,0 +1,241 @@
+//! How often the operator asks and writes, counted by the API server's own audit log (goal P2).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use liaison::api::Connection;
+use liaison::api::names::token_secret;
+use serde_json::{Value, json};
+
+use super::{Stage, report};
+use crate::fixtures::{Ground, client_credentials_connector, token_connector};
+use crate::support::audit_log::{AuditEvent, AuditLog, Mark};
+use crate::support::strict_provider::Answer;
+use crate::support::waiting::{SOON, eventually, holds_for};
+
+/// How late the operator's watch of connections is. Its own writes must not look undone to it meanwhile.
+const LAG: Duration = Duration::from_millis(300);
+
+/// How long nothing may be written for where nothing should be.
+const QUIET: Duration = Duration::from_secs(4);
+
+struct Scene {
+    stage: Stage,
+    ground: Ground,
+    lifetime: Arc<AtomicU32>,
+    audit_log: AuditLog,
+}
+
+impl Scene {
+    async fn new(name: &str) -> Result<Self> {
+        let stage = Stage::new(name).await?;
+        stage.proxy.lag("/connections", LAG);
+        let lifetime = Arc::new(AtomicU32::new(3600));
+        let seconds = Arc::clone(&lifetime);
+        stage.script(move |request| {
+            Some(match request.path.as_str() {
+                "/token" => Answer::json(
+                    200,
+                    &json!({
+                        "access_token": "issued", "token_type": "Bearer",
+                        "expires_in": seconds.load(Ordering::Relaxed),
+                    }),
+                ),
+                "/me" => Answer::json(200, &json!({ "id": "7", "name": "acme" })),
+                _ => return None,
+            })
+        });
+        let ground = stage.ground(name).await?;
+        let endpoint = |path: &str| stage.provider.endpoint(path);
+        ground.connector("client", client_credentials_connector(&endpoint)).await?;
+        ground.connector("token", token_connector(&endpoint)).await?;
+        ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
+        ground.secret("pat", &[("token", "made-by-a-person")]).await?;
+        let audit_log = stage.control_plane.audit_log().context("an audit log")?;
+        let scene = Self { stage, ground, lifetime, audit_log };
+        scene.settled(scene.audit_log.mark()?).await?;
+        Ok(scene)
+    }
+
+    fn client_credentials() -> Value {
+        json!({ "connectorRef": { "name": "client" }, "oauthApp": { "secretRef": { "name": "app" } } })
+    }
+
+    fn personal_access_token() -> Value {
+        json!({ "connectorRef": { "name": "token" }, "credentials": { "secretRef": { "name": "pat" } } })
+    }
+
+    /// Waits until the operator has written nothing for a while.
+    async fn settled(&self, from: Mark) -> Result<()> {
+        let mut count = usize::MAX;
+        eventually("the operator has nothing left to write", SOON, async || {
+            let before = std::mem::replace(&mut count, self.audit_log.writes("liaison/", from)?.len());
+            if before != count {
+                return Ok(None);
+            }
+            let same = async || Ok(self.audit_log.writes("liaison/", from)?.len() == count);
+            Ok(holds_for("no further write", 2 * LAG, same).await.ok())
+        })
+        .await
+    }
+
+    /// Requests of the operator that concern a Connection by its name or uid. Events and leases are bookkeeping.
+    fn requests_about(&self, connection: &Connection, from: Mark) -> Result<Vec<AuditEvent>> {
+        let (name, secret) = (connection.name_any(), token_secret(&connection.uid().unwrap_or_default()));
+        let source = connection.spec.oauth_app.as_ref().or(connection.spec.credentials.as_ref());
+        let source = source.map(|source| source.secret_ref.name.clone()).unwrap_or_default();
+        let events = self.audit_log.since(from)?;
+        let ours = events.into_iter().filter(|event| event.user_agent.starts_with("liaison/"));
+        // A create names its object in the body alone; there is one Connection at a time.
+        let creates = |event: &AuditEvent| event.verb == "create" && event.object_ref.resource == "secrets";
+        Ok(ours
+            .filter(|event| [&name, &secret, &source].contains(&&event.object_ref.name) || creates(event))
+            .collect())
+    }
+
+    /// From a manifest to Ready and to rest: what it took.
+    async fn first_ready(&self, name: &str, spec: Value, most_writes: usize) -> Result<Connection> {
+        let mark = self.audit_log.mark()?;
+        self.ground.connection(name, spec).await?;
+        let connection = self.ground.until_ready(name).await?;
+        self.settled(mark).await?;
+        let writes = self.audit_log.writes("liaison/", mark)?;
+        let requests = self.requests_about(&connection, mark)?;
+        report(&format!(
+            "P2: {name}, to first Ready: {} writes {:?}; {} requests of any verb {:?}",
+            writes.len(),
+            AuditLog::count(&writes),
+            requests.len(),
+            AuditLog::count(&requests),
+        ));
+        anyhow::ensure!(!writes.is_empty() && writes.len() <= most_writes, "{:?}", AuditLog::count(&writes));
+        anyhow::ensure!(requests.len() <= 6, "{:?}", AuditLog::count(&requests));
+        Ok(connection)
+    }
+
+    /// No write follows what was just done, for long enough that a late watch has told of it.
+    async fn no_write(&self, what: &str, from: Mark) -> Result<()> {
+        holds_for(what, QUIET, async || Ok(self.audit_log.writes("liaison/", from)?.is_empty()))
+            .await
+            .with_context(|| {
+                format!(
+                    "{:?}",
+                    self.audit_log.writes("liaison/", from).map(|writes| AuditLog::count(&writes))
+                )
+            })?;
+        report(&format!("P2: {what}: 0 writes"));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn becoming_ready_takes_few_writes_and_requests() -> Result<()> {
+    let scene = Scene::new("counts-ready").await?;
+    scene.first_ready("client", Scene::client_credentials(), 3).await?;
+    scene.first_ready("token", Scene::personal_access_token(), 1).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refresh_takes_two_writes() -> Result<()> {
+    let scene = Scene::new("counts-refresh").await?;
+    scene.lifetime.store(6, Ordering::Relaxed);
+    let mark = scene.audit_log.mark()?;
+    scene.ground.connection("client", Scene::client_credentials()).await?;
+    let connection = scene.ground.until_ready("client").await?;
+    let sequence = |connection: &Connection| {
+        connection.status.clone().unwrap_or_default().token.map_or(0, |token| token.sequence)
+    };
+    scene.ground.until_is("client", "refreshed twice", |connection| sequence(connection) >= 3).await?;
+    scene.lifetime.store(3600, Ordering::Relaxed);
+    let connection = scene
+        .ground
+        .until_is("client", "refreshed for long", |now| sequence(now) > sequence(&connection) + 2)
+        .await?;
+    scene.settled(mark).await?;
+    let refreshes = usize::try_from(sequence(&connection))? - 1;
+    let writes = scene.audit_log.writes("liaison/", mark)?;
+    let counted = AuditLog::count(&writes);
+    report(&format!(
+        "P2: {refreshes} refreshes after the first token: {} writes in all {counted:?}",
+        writes.len()
+    ));
+    assert_eq!(writes.len(), 3 + 2 * refreshes, "{counted:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_changes_nothing_causes_no_write() -> Result<()> {
+    let mut scene = Scene::new("counts-idle").await?;
+    scene.first_ready("client", Scene::client_credentials(), 3).await?;
+    scene.first_ready("token", Scene::personal_access_token(), 1).await?;
+    let asked = scene.stage.provider.received().len();
+
+    let mark = scene.audit_log.mark()?;
+    scene.stage.boundaries.kill();
+    scene.stage.operate().await?;
+    scene.no_write("a restart", mark).await?;
+
+    let mark = scene.audit_log.mark()?;
+    scene.ground.connection("client", Scene::client_credentials()).await?;
+    scene.ground.connection("token", Scene::personal_access_token()).await?;
+    scene.ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
+    scene.no_write("the same manifests again", mark).await?;
+
+    let mark = scene.audit_log.mark()?;
+    scene.ground.annotate("client", "example.org/note", "by somebody else").await?;
+    let labels = Patch::Merge(json!({ "metadata": { "labels": { "example.org/team": "red" } } }));
+    scene.ground.connections().patch("token", &PatchParams::default(), &labels).await?;
+    scene.ground.secrets().patch("app", &PatchParams::default(), &labels).await?;
+    scene.no_write("labels and annotations of others", mark).await?;
+
+    let mark = scene.audit_log.mark()?;
+    let watches = |scene: &Scene| {
+        let forwarded = scene.stage.proxy.forwarded();
+        forwarded
+            .iter()
+            .filter(|request| request.query.contains("watch=true") && request.status == 200)
+            .count()
+    };
+    let before = watches(&scene);
+    scene.stage.control_plane.restart_api_server().await?;
+    eventually("all watches have begun again", SOON, async || {
+        Ok((watches(&scene) >= before + 8).then_some(()))
+    })
+    .await?;
+    scene.no_write("a restart of the API server", mark).await?;
+    assert_eq!(scene.stage.provider.received().len(), asked, "and none of it asked the provider");
+    Ok(())
+}
+
+#[tokio::test]
+async fn bodies_of_secrets_are_never_listed_or_watched() -> Result<()> {
+    let scene = Scene::new("counts-secrets").await?;
+    scene.first_ready("client", Scene::client_credentials(), 3).await?;
+    let forwarded = scene.stage.proxy.forwarded();
+    // A path that ends with the resource is a collection: a list, or a watch.
+    let collections: Vec<_> = forwarded
+        .iter()
+        .filter(|request| request.method == "GET" && request.path.ends_with("/secrets"))
+        .collect();
+    let watches = collections.iter().filter(|request| request.query.contains("watch=true")).count();
+    report(&format!(
+        "P2: {} lists and {watches} watches of Secrets, all as metadata only",
+        collections.len() - watches
+    ));
+    assert!(watches >= 2 && collections.len() > watches, "{collections:?}");
+    for request in collections {
+        let kinds = request.accept.split(',').map(str::trim);
+        let metadata_only = kinds.clone().all(|kind| kind.contains("as=PartialObjectMetadata"));
+        assert!(metadata_only, "{request:?}");
+    }
+    assert!(
+        forwarded.iter().all(|request| request.user_agent.starts_with("liaison/")),
+        "nobody else used the proxy"
+    );
+    Ok(())
+}

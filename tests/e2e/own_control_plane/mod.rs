@@ -1,0 +1,115 @@
+//! What needs servers of its own: faults, counts from the audit log, and a look into etcd's files. Each test has a
+//! control plane to itself, and they take turns.
+
+mod canaries;
+mod canary;
+mod counts;
+mod crashes;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::fixtures::Ground;
+use crate::support::boundaries::Boundaries;
+use crate::support::control_plane::{ControlPlane, Options};
+use crate::support::fault_proxy::FaultProxy;
+use crate::support::run_directory::RunDirectory;
+use crate::support::strict_provider::{Answer, Received, StrictProvider};
+use crate::support::waiting::eventually;
+use crate::world::OperatorSettings;
+
+/// How long anything may take to become right again after a fault (goal R1).
+const RECOVERS: Duration = Duration::from_secs(60);
+
+/// A control plane, a proxy before it, a scripted provider, and the settings of an operator that uses both.
+struct Stage {
+    control_plane: ControlPlane,
+    boundaries: Arc<Boundaries>,
+    proxy: FaultProxy,
+    provider: StrictProvider,
+    settings: OperatorSettings,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // The proxy's thread keeps the boundaries alive; the operator must not outlive the test.
+        self.boundaries.kill();
+    }
+}
+
+impl Stage {
+    async fn new(name: &str) -> Result<Self> {
+        static TURN: Mutex<()> = Mutex::const_new(());
+        let turn = TURN.lock().await;
+        let control_plane = ControlPlane::start(RunDirectory::take(name)?, &Options::with_crds()).await?;
+        let boundaries = Arc::new(Boundaries::default());
+        let directory = control_plane.directory();
+        let proxy = FaultProxy::start(control_plane.kubeconfig(), directory, Arc::clone(&boundaries))?;
+        let provider = StrictProvider::start()?;
+        let settings = OperatorSettings {
+            exceptions: vec![provider.authority()],
+            kubeconfig: Some(proxy.kubeconfig.clone()),
+            // The same identity takes its own lease up again without a wait.
+            lease_seconds: 3,
+            ..OperatorSettings::new(name)?
+        };
+        Ok(Self { control_plane, boundaries, proxy, provider, settings, _turn: turn })
+    }
+
+    /// Starts the operator if none is running.
+    async fn operate(&self) -> Result<()> {
+        if !self.boundaries.has_operator() {
+            let operator = self.settings.start(&self.control_plane).await?;
+            self.boundaries.watch_over(operator);
+        }
+        Ok(())
+    }
+
+    async fn ground(&self, name: &str) -> Result<Ground> {
+        self.operate().await?;
+        Ground::new(self.control_plane.client().await?, name).await
+    }
+
+    /// Waits like [`eventually`], and starts the operator again whenever it was killed.
+    async fn recovers<T>(&self, what: &str, mut probe: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+        eventually(what, RECOVERS, async || {
+            self.operate().await?;
+            probe().await
+        })
+        .await
+    }
+
+    /// Answers from now on; each request is a boundary.
+    fn script(&self, script: impl Fn(&Received) -> Option<Answer> + Send + Sync + 'static) {
+        let boundaries = Arc::clone(&self.boundaries);
+        self.provider.script(move |request| {
+            let passage = boundaries.arrives(&format!("{} {} at the provider", request.method, request.path));
+            let answer = script(request);
+            if let Some(passage) = passage.filter(|passage| !passage.cut) {
+                boundaries.leaves(passage);
+            }
+            answer
+        });
+    }
+
+    /// Writes the operator has made since the mark that concern one of these words.
+    fn writes_about(&self, mark: usize, words: &[&str]) -> Vec<String> {
+        let forwarded = self.proxy.forwarded();
+        let writes = forwarded[mark..].iter().filter(|request| request.changes_state());
+        let concerned = writes.filter(|request| words.iter().any(|word| request.path.contains(word)));
+        concerned
+            .map(|request| format!("{} {} -> {}", request.method, request.path, request.status))
+            .collect()
+    }
+}
+
+/// A line for people, also where a test's output is captured.
+fn report(line: &str) {
+    println!("{line}");
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
