@@ -18,11 +18,11 @@ const fn access(group: &'static str, resource: &'static str, verbs: &'static [&'
 
 /// Rights in all namespaces.
 pub const CLUSTER: &[Access] = &[
-    access("liaison.dev", "connectors", &["list", "watch"]),
+    access("liaison.dev", "connectors", &["get", "list", "watch"]),
     access("liaison.dev", "connectors/status", &["patch"]),
-    access("liaison.dev", "folders", &["list", "watch", "patch"]),
+    access("liaison.dev", "folders", &["get", "list", "watch", "patch"]),
     access("liaison.dev", "folders/status", &["patch"]),
-    access("liaison.dev", "connections", &["list", "watch", "patch"]),
+    access("liaison.dev", "connections", &["get", "list", "watch", "patch"]),
     access("liaison.dev", "connections/status", &["patch"]),
     // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
     access("", "secrets", &["get", "list", "watch", "create", "patch"]),

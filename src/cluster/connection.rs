@@ -13,6 +13,7 @@ use crate::domain::connection::{ConnectorState, Effect, FolderState, Observed, O
 use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
 
+use super::record::Recorded;
 use super::token_store::{self, Seen};
 use super::{Context, Error, Guarded, again_at, effects, record};
 
@@ -86,7 +87,9 @@ async fn act(
     decision: Decision<crate::api::ConnectionStatus, Effect>,
 ) -> Result<Action, Error> {
     let Some(effect) = decision.effect.clone() else {
-        record_decision(context, &observed, &decision).await?;
+        if !record_decision(context, &observed, &decision).await? {
+            return Ok(Action::requeue(record::LOOK_AGAIN));
+        }
         return Ok(again_at(context.clock.now(), decision.next));
     };
     let outcome = match effect {
@@ -100,13 +103,14 @@ async fn act(
     };
     let kept_elsewhere = matches!(outcome, Outcome::Held | Outcome::TokenStored(_));
     if outcome == Outcome::Superseded {
-        return Ok(Action::requeue(Duration::from_millis(200)));
+        return Ok(Action::requeue(record::LOOK_AGAIN));
     }
     let now = context.clock.now();
     let before = observed.clone();
     let after = decide(&learn(with_facts(observed, decision.status), outcome, now), now);
-    if !(kept_elsewhere && after.effect.is_some()) {
-        record_decision(context, &before, &after).await?;
+    let left_to_next = kept_elsewhere && after.effect.is_some();
+    if !left_to_next && !record_decision(context, &before, &after).await? {
+        return Ok(Action::requeue(record::LOOK_AGAIN));
     }
     if after.effect.is_some() {
         return Ok(Action::requeue(Duration::ZERO));
@@ -121,19 +125,23 @@ fn with_facts(mut observed: Observed, facts: crate::api::ConnectionStatus) -> Ob
     observed
 }
 
+/// Whether the decision is recorded; it is not where somebody else was faster.
 async fn record_decision(
     context: &Context,
     observed: &Observed,
     decision: &Decision<crate::api::ConnectionStatus, Effect>,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let connection = &observed.connection;
     let api: Api<Connection> = Api::namespaced(context.client.clone(), observed.namespace());
-    let old = connection.status.as_ref();
-    if let Some(written) = record::status(&api, connection, old, &decision.status, FIELD_MANAGER).await? {
-        context.written.note(connection, written, Instant::now());
-        record::events(&context.recorder, &connection.object_ref(&()), &decision.events).await;
+    match record::status(&api, connection, &decision.status, FIELD_MANAGER).await? {
+        Recorded::Unchanged => {}
+        Recorded::Written(written) => {
+            context.written.note(connection, *written, Instant::now());
+            record::events(&context.recorder, &connection.object_ref(&()), &decision.events).await;
+        }
+        Recorded::Superseded => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
 
 async fn release(context: &Context, observed: &Observed) -> Result<(), Error> {

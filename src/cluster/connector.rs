@@ -11,6 +11,7 @@ use crate::catalogue::{self, Definition};
 use crate::domain::connection::ConnectorState;
 use crate::domain::connector::decide;
 
+use super::record::Recorded;
 use super::{Context, Error, Guarded, record};
 
 const FIELD_MANAGER: &str = "liaison-connector";
@@ -23,10 +24,12 @@ pub async fn reconcile(connector: Arc<Guarded<Connector>>, context: Arc<Context>
     }
     let decision = decide(connector, context.clock.now());
     let api: Api<Connector> = Api::all(context.client.clone());
-    let written =
-        record::status(&api, connector, connector.status.as_ref(), &decision.status, FIELD_MANAGER).await?;
-    if written.is_some() {
-        record::events(&context.recorder, &connector.object_ref(&()), &decision.events).await;
+    match record::status(&api, connector, &decision.status, FIELD_MANAGER).await? {
+        Recorded::Unchanged => {}
+        Recorded::Written(_) => {
+            record::events(&context.recorder, &connector.object_ref(&()), &decision.events).await;
+        }
+        Recorded::Superseded => return Ok(Action::requeue(record::LOOK_AGAIN)),
     }
     Ok(Action::await_change())
 }

@@ -13,6 +13,7 @@ use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
 use crate::api::{Connection, Folder};
 use crate::domain::folder::{Contents, Effect, NamespaceFacts, Observed, decide};
 
+use super::record::Recorded;
 use super::{Context, Error, Guarded, again_at, record};
 
 const FIELD_MANAGER: &str = "liaison-folder";
@@ -25,9 +26,12 @@ pub async fn reconcile(folder: Arc<Guarded<Folder>>, context: Arc<Context>) -> R
     let effect = decision.effect.clone();
     if effect != Some(Effect::Release) && effect != Some(Effect::Hold) {
         let api: Api<Folder> = Api::all(context.client.clone());
-        let old = folder.status.as_ref();
-        if record::status(&api, folder, old, &decision.status, FIELD_MANAGER).await?.is_some() {
-            record::events(&context.recorder, &folder.object_ref(&()), &decision.events).await;
+        match record::status(&api, folder, &decision.status, FIELD_MANAGER).await? {
+            Recorded::Unchanged => {}
+            Recorded::Written(_) => {
+                record::events(&context.recorder, &folder.object_ref(&()), &decision.events).await;
+            }
+            Recorded::Superseded => return Ok(Action::requeue(record::LOOK_AGAIN)),
         }
     }
     let Some(effect) = effect else { return Ok(again_at(context.clock.now(), decision.next)) };

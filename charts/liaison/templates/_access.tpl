@@ -5,6 +5,7 @@
   resources:
   - connectors
   verbs:
+  - get
   - list
   - watch
 - apiGroups:
@@ -18,6 +19,7 @@
   resources:
   - folders
   verbs:
+  - get
   - list
   - watch
   - patch
@@ -32,6 +34,7 @@
   resources:
   - connections
   verbs:
+  - get
   - list
   - watch
   - patch

@@ -5,6 +5,7 @@ mod canaries;
 mod canary;
 mod counts;
 mod crashes;
+mod replicas;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -110,6 +111,5 @@ impl Stage {
 
 /// A line for people, also where a test's output is captured.
 fn report(line: &str) {
-    println!("{line}");
     let _ = writeln!(std::io::stderr(), "{line}");
 }
