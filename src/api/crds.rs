@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use super::names::ACCOUNT_BEFORE_AUTHENTICATION;
 use super::{Connection, Connector, Folder};
 
+const AUTH_TYPE_WANTED: &str =
+    "How to authenticate; needed where the Connector offers several ways. It cannot change afterwards.";
+
 /// All kinds, in the order in which they are explained to a reader.
 pub fn all() -> Vec<CustomResourceDefinition> {
     vec![
@@ -42,10 +45,37 @@ fn unknown(types: &[&str]) -> Value {
         .collect()
 }
 
+/// Rust's comments are wrapped at the width of source; `kubectl explain` wraps for itself.
+fn unwrap_descriptions(schema: &mut JSONSchemaProps) {
+    if let Some(description) = &mut schema.description {
+        let paragraphs = description.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+        *description = paragraphs.collect::<Vec<_>>().join("\n\n");
+    }
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(unwrap_descriptions);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        unwrap_descriptions(items);
+    }
+}
+
+/// Where a field may be left out, the derive macros describe its type instead of the field.
+fn describe_auth_type(properties: &mut JSONSchemaProps, description: &str) {
+    if let Some(auth_type) = property(properties, "authType") {
+        auth_type.description = Some(description.to_owned());
+    }
+}
+
 fn with_default_status(mut crd: CustomResourceDefinition, status: &Value) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
-        let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
-        if let Some(property) = schema.and_then(|schema| property(schema, "status")) {
+        let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
+        else {
+            continue;
+        };
+        unwrap_descriptions(schema);
+        if let Some(spec) = property(schema, "spec") {
+            describe_auth_type(spec, AUTH_TYPE_WANTED);
+        }
+        if let Some(property) = property(schema, "status") {
+            describe_auth_type(property, "The auth type in effect.");
             property.default = Some(JSON(status.clone()));
             if let Some(conditions) = property_of_items(property, "conditions") {
                 bound_condition(conditions);

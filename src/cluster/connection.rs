@@ -73,8 +73,9 @@ fn folder_state(context: &Context, namespace: &str) -> FolderState {
     }
     match ready {
         Some(ready) if ready.status == "True" => FolderState::Ready(name),
+        Some(_) if reason == Some(Reason::Pending) => FolderState::Settling,
         Some(ready) => FolderState::NotReady(name, ready.message.clone()),
-        None => FolderState::NotReady(name, "it has not been looked at yet".to_owned()),
+        None => FolderState::Settling,
     }
 }
 

@@ -273,6 +273,7 @@ where
 }
 
 /// Passes answer for their errors themselves.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the controller's signature")]
 fn never<K>(_: Arc<Guarded<K>>, error: &Infallible, _: Arc<Context>) -> Action {
     match *error {}
 }

@@ -31,7 +31,7 @@ pub(in crate::cluster) async fn request_token(
         match token_store::rehearse(context, connection, seen).await? {
             None => {}
             Some(Write::Refused(cause)) => return Ok(store_blocked(&cause)),
-            Some(_) => return Ok(in_the_way(context, connection).await?),
+            Some(_) => return in_the_way(context, connection).await,
         }
     }
     let Some(deadline) = deadline(context).filter(|_| may_rotate(context, seen)) else {

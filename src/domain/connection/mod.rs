@@ -80,8 +80,9 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     if observed.deleting() {
         return deletion::decide(observed);
     }
-    if observed.folder == FolderState::Terminating {
-        // Writing into a namespace that is being deleted only delays it.
+    if matches!(observed.folder, FolderState::Terminating | FolderState::Settling) {
+        // Writing into a namespace that is being deleted only delays it; and of a folder that was applied together
+        // with the Connection more is known in a moment, when its watch tells.
         return Decision { status: observed.status(), events: Vec::new(), effect: None, next: None };
     }
 

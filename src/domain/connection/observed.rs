@@ -77,6 +77,8 @@ pub enum FolderState {
     NotFound,
     /// The folder has not taken the namespace yet, or cannot: its name, and its condition's message.
     NotReady(String, String),
+    /// The folder asks for the namespace and has not been looked at yet, as when both are applied at once.
+    Settling,
     /// The namespace or the folder is being deleted.
     Terminating,
     /// All is well: the folder's name.

@@ -88,6 +88,10 @@ fn folder(observed: &Observed) -> Result<(), Blocked> {
         FolderState::NotReady(name, cause) => {
             Err(Blocked::because(Reason::FolderNotReady, format!("folder \"{name}\" is not ready: {cause}")))
         }
+        FolderState::Settling => Err(Blocked::because(
+            Reason::FolderNotReady,
+            format!("the folder of namespace \"{namespace}\" has not been looked at yet"),
+        )),
         FolderState::Terminating => Err(Blocked::because(
             Reason::NamespaceTerminating,
             format!("namespace \"{namespace}\" or its folder is being deleted"),

@@ -34,11 +34,13 @@ fn s24_a_deleted_connection_that_is_not_held_is_left_alone() {
 }
 
 #[test]
-fn a_terminating_namespace_changes_nothing() {
-    for mut observed in [client(CLIENT), with_token(CLIENT), personal(TOKEN)] {
-        observed.folder = FolderState::Terminating;
-        let decision = decide(&observed, at(100_000));
-        assert_eq!((decision.effect, decision.next), (None, None));
-        assert_eq!((decision.status, decision.events), (observed.status(), Vec::new()));
+fn a_terminating_namespace_or_a_folder_that_is_being_set_up_changes_nothing() {
+    for folder in [FolderState::Terminating, FolderState::Settling] {
+        for mut observed in [client(CLIENT), with_token(CLIENT), personal(TOKEN)] {
+            observed.folder = folder.clone();
+            let decision = decide(&observed, at(100_000));
+            assert_eq!((decision.effect, decision.next), (None, None));
+            assert_eq!((decision.status, decision.events), (observed.status(), Vec::new()));
+        }
     }
 }

@@ -26,6 +26,7 @@ fn folders() -> impl Strategy<Value = FolderState> {
         ready(),
         FolderState::NotFound,
         not_ready,
+        FolderState::Settling,
         FolderState::Terminating,
     ])
 }
@@ -244,14 +245,15 @@ proptest! {
     #[test]
     fn what_has_to_stop_does_nothing(observed in snapshots(), now in times()) {
         let effect = decide(&observed, now).effect;
-        let stopped = observed.connection.spec.suspend || observed.folder == FolderState::Terminating;
+        let stopped = observed.connection.spec.suspend || matches!(observed.folder, FolderState::Terminating | FolderState::Settling);
         prop_assert!(!stopped || matches!(effect, None | Some(Effect::Release)));
         prop_assert_eq!(effect == Some(Effect::Release), observed.deleting() && observed.held_for_revocation());
     }
 
     #[test]
     fn the_conditions_agree_with_each_other(observed in snapshots(), now in times()) {
-        prop_assume!(!observed.deleting() && observed.folder != FolderState::Terminating);
+        prop_assume!(!observed.deleting());
+        prop_assume!(!matches!(observed.folder, FolderState::Terminating | FolderState::Settling));
         let status = decide(&observed, now).status;
         let is = |condition_type| condition(&status, condition_type).0 == "True";
         prop_assert!(!is(ConditionType::Ready) || is(ConditionType::Authenticated));

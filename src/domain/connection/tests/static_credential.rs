@@ -39,7 +39,7 @@ fn a_rejected_credential_waits_for_another_one() {
 }
 
 #[test]
-fn n13_a_rejected_credential_is_tried_again_when_somebody_asks() {
+fn a_rejected_credential_is_tried_again_when_somebody_asks() {
     for annotation in [VERIFY_AT_ANNOTATION, REAUTHENTICATE_AT_ANNOTATION] {
         let mut observed = after(&personal(TOKEN), rejected(), at(0));
         annotate(&mut observed, annotation, "now");

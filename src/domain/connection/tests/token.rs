@@ -110,7 +110,7 @@ type Change = fn(&mut Observed);
     settings.egress_exceptions.insert(("login.example.com".to_owned(), 443));
     observed.settings = Arc::new(settings);
 })]
-fn n13_every_change_that_matters_is_worth_a_new_attempt(#[case] change: Change) {
+fn every_change_that_matters_is_worth_a_new_attempt(#[case] change: Change) {
     let observed = client(CLIENT);
     let mut waiting = after(&observed, failed(Reason::EgressDenied, FailureClass::Permanent), at(0));
     change(&mut waiting);
