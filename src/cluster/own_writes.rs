@@ -56,7 +56,8 @@ impl<K: Resource + Clone> OwnWrites<K> {
             }
             ages.pop_front();
         }
-        let earlier = by_uid.remove(&uid).filter(|written| written.latest.resource_version() == Some(version.clone()));
+        let earlier =
+            by_uid.remove(&uid).filter(|written| written.latest.resource_version() == Some(version.clone()));
         let mut superseded = earlier.map(|written| written.superseded).unwrap_or_default();
         superseded.push(version);
         ages.push_back((now, uid.clone()));
@@ -72,7 +73,10 @@ mod tests {
 
     fn object(version: &str) -> ConfigMap {
         let (uid, resource_version) = (Some("uid".to_owned()), Some(version.to_owned()));
-        ConfigMap { metadata: ObjectMeta { uid, resource_version, ..ObjectMeta::default() }, ..ConfigMap::default() }
+        ConfigMap {
+            metadata: ObjectMeta { uid, resource_version, ..ObjectMeta::default() },
+            ..ConfigMap::default()
+        }
     }
 
     fn seen(writes: &OwnWrites<ConfigMap>, shown: &str) -> String {

@@ -10,7 +10,9 @@ use anyhow::{Context as _, Result};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT};
+use axum::http::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, USER_AGENT,
+};
 use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
@@ -90,24 +92,28 @@ impl FaultProxy {
             .no_proxy()
             .build()?;
         let url = cluster.server.context("server")?.trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared { upstream, url, token, boundaries, forwarded: Mutex::default(), lag: Mutex::default() });
+        let shared = Arc::new(Shared {
+            upstream,
+            url,
+            token,
+            boundaries,
+            forwarded: Mutex::default(),
+            lag: Mutex::default(),
+        });
 
         let router = Router::new().fallback(forward).with_state(Arc::clone(&shared));
         // A runtime of its own: it must not hang on the runtime of the test that is being slow.
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            runtime.unwrap().block_on(async {
-                listener.set_nonblocking(true).unwrap();
-                axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await.unwrap();
-            });
-        });
+        std::thread::spawn(move || serve(listener, router));
         let path = directory.join(format!("proxy-{port}.kubeconfig"));
-        std::fs::write(&path, serde_yaml::to_string(&json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
-            "clusters": [{ "name": "proxy", "cluster": { "server": format!("http://127.0.0.1:{port}") } }],
-            "users": [{ "name": "proxy", "user": {} }],
-            "contexts": [{ "name": "proxy", "context": { "cluster": "proxy", "user": "proxy" } }],
-        }))?)?;
+        std::fs::write(
+            &path,
+            serde_yaml::to_string(&json!({
+                "apiVersion": "v1", "kind": "Config", "current-context": "proxy",
+                "clusters": [{ "name": "proxy", "cluster": { "server": format!("http://127.0.0.1:{port}") } }],
+                "users": [{ "name": "proxy", "user": {} }],
+                "contexts": [{ "name": "proxy", "context": { "cluster": "proxy", "user": "proxy" } }],
+            }))?,
+        )?;
         Ok(Self { shared, kubeconfig: path })
     }
 
@@ -126,6 +132,14 @@ impl FaultProxy {
     pub fn mark(&self) -> usize {
         self.shared.forwarded.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+fn serve(listener: TcpListener, router: Router) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        listener.set_nonblocking(true)?;
+        Ok(axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await?)
+    })
 }
 
 fn authority_of(encoded: &str) -> Result<Vec<u8>> {
@@ -158,9 +172,12 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         headers.remove(name);
     }
     let sent = shared.upstream.request(parts.method.clone(), address).headers(headers);
-    let answer = match sent.header(AUTHORIZATION, format!("Bearer {}", shared.token)).body(body).send().await {
+    let answer = match sent.header(AUTHORIZATION, format!("Bearer {}", shared.token)).body(body).send().await
+    {
         Ok(answer) => answer,
-        Err(error) => return record(&shared, seen, (StatusCode::BAD_GATEWAY, error.to_string()).into_response()),
+        Err(error) => {
+            return record(&shared, seen, (StatusCode::BAD_GATEWAY, error.to_string()).into_response());
+        }
     };
     seen.status = answer.status().as_u16();
     let mut response = Response::builder().status(answer.status());
@@ -168,7 +185,8 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         response = response.header(name, value);
     }
     let lag = shared.lag.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let lag = lag.filter(|(resource, _)| seen.query.contains("watch=true") && seen.path.ends_with(resource.as_str()));
+    let lag = lag
+        .filter(|(resource, _)| seen.query.contains("watch=true") && seen.path.ends_with(resource.as_str()));
     let lag = lag.map_or(Duration::ZERO, |(_, lag)| lag);
     let chunks = answer.bytes_stream().then(move |chunk| async move {
         waiting::late_by(lag).await;

@@ -14,70 +14,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::canary::{Canaries, Search};
+use super::leaky_provider::{CREDENTIAL_ANSWERS, TOKEN_ANSWERS, answer};
 use super::{Stage, report};
 use crate::fixtures::{Ground, client_credentials_connector, token_connector};
 use crate::support::operator::OPERATOR_NAMESPACE;
-use crate::support::strict_provider::{Answer, Received};
 use crate::support::waiting::{SOON, eventually};
-
-/// Ways a provider answers, each with canaries wherever it can put them.
-const TOKEN_ANSWERS: [&str; 14] = [
-    "issued", "renewed", "grant", "client", "page", "down", "truncated", "object", "redirect", "busy", "expiry",
-    "code", "control", "forbidden",
-];
-const CREDENTIAL_ANSWERS: [&str; 8] =
-    ["accepted", "rejected", "forbidden", "down", "truncated", "redirect", "busy", "page"];
-
-/// Answers to token requests and to requests about a credential; both echo what they were sent.
-fn answer(canaries: &Canaries, request: &Received) -> Option<Answer> {
-    let path: Vec<_> = request.path.split('/').skip(1).collect();
-    let fresh = |what: &str| canaries.fresh(&format!("{what} of {}", request.path));
-    let sent = format!("{} {} {:?}", request.query, request.body, request.headers);
-    let text = |status, body: String| Answer { status, headers: Vec::new(), body };
-    let refused = |status, error: &str| {
-        Answer::json(status, &json!({
-            "error": error, "error_description": format!("{} {sent}", fresh("error_description")),
-            "error_uri": fresh("error_uri"), "message": fresh("message"),
-        }))
-    };
-    let issued = |seconds: Value| {
-        Answer::json(200, &json!({
-            "access_token": fresh("access_token"), "refresh_token": fresh("refresh_token"),
-            "id_token": format!("{}.{}", fresh("id_token"), fresh("id_token")),
-            "token_type": "Bearer", "expires_in": seconds, "note": fresh("note"), "echo": sent,
-        }))
-    };
-    let mut answer = match (path[0], *path.get(1)?) {
-        ("token", "renewed") => issued(json!(4)),
-        ("token", "expiry") => issued(json!(fresh("expires_in"))),
-        ("token", "grant") => refused(400, "invalid_grant"),
-        ("token", "client") => refused(401, "invalid_client"),
-        ("token", "code") => refused(400, &fresh("error")),
-        (_, "down") => refused(503, "temporarily_unavailable"),
-        ("token", "object") => Answer::json(200, &json!({ "access_token": { "value": fresh("access_token") } })),
-        ("token", "control") => {
-            Answer::json(200, &json!({ "access_token": format!("{}\r\nX: 1", fresh("access_token")) }))
-        }
-        (_, "truncated") => text(200, format!("{{\"access_token\": \"{}", fresh("access_token"))),
-        (_, "page") => text(403, format!("<html>{} {sent}</html>", fresh("page"))),
-        (_, "redirect") => {
-            let location = format!("http://localhost:1/{}?token={}", fresh("location"), fresh("location"));
-            Answer { headers: vec![("location".to_owned(), location)], ..text(302, fresh("body")) }
-        }
-        (_, "busy") => Answer { headers: vec![("retry-after".to_owned(), fresh("retry-after"))], ..refused(429, "slow") },
-        (_, "forbidden") => refused(403, "access_denied"),
-        (_, "rejected") => refused(401, "invalid_token"),
-        ("token", _) => issued(json!(3600)),
-        // The last word of a provider: it refuses to revoke.
-        ("revoke", _) => refused(400, "unsupported_token_type"),
-        ("me", _) => Answer::json(200, &json!({ "id": "7", "name": "acme", "echo": sent, "note": fresh("note") })),
-        _ => return None,
-    };
-    for name in ["set-cookie", "www-authenticate", "x-request-id"] {
-        answer.headers.push((name.to_owned(), fresh(name)));
-    }
-    Some(answer)
-}
 
 /// Where the search has been, and what it found there.
 struct Findings<'a> {
@@ -154,7 +95,8 @@ impl Scene {
         self.ground.connector(name, connector).await?;
         let secret = self.by_people.fresh(&format!("{key} of {name}"));
         self.ground.secret(name, &[(key, &secret)]).await?;
-        let spec = json!({ "connectorRef": { "name": name }, "credentials": { "secretRef": { "name": name } } });
+        let spec =
+            json!({ "connectorRef": { "name": name }, "credentials": { "secretRef": { "name": name } } });
         self.ground.connection(name, spec).await?;
         Ok(name.to_owned())
     }
@@ -166,7 +108,8 @@ impl Scene {
             conditions::find(&status.conditions, ConditionType::Ready).map(|ready| ready.reason.clone())
         };
         let open = ["Pending", "AwaitingAuthentication", "ConnectorInvalid", "ConnectorNotFound"];
-        let decided = |connection: &Connection| reason(connection).is_some_and(|word| !open.contains(&word.as_str()));
+        let decided =
+            |connection: &Connection| reason(connection).is_some_and(|word| !open.contains(&word.as_str()));
         let connection = self.ground.until_is(name, "decided", decided).await?;
         Ok(reason(&connection).unwrap_or_default())
     }
@@ -207,7 +150,8 @@ impl Scene {
             }
         }
         file(findings, &directory.join("audit.log"), "client-issued")?;
-        let metrics = reqwest::get(format!("{}/metrics", self.stage.settings.internal_url())).await?.text().await?;
+        let metrics =
+            reqwest::get(format!("{}/metrics", self.stage.settings.internal_url())).await?.text().await?;
         anyhow::ensure!(metrics.contains(&self.stage.provider.authority()), "{metrics}");
         findings.look("metrics", metrics.as_bytes());
         Ok(())
@@ -237,7 +181,9 @@ async fn s48_no_secret_is_found_outside_its_place() -> Result<()> {
     for name in &names {
         *reasons.entry(scene.decided(name).await?).or_default() += 1;
     }
-    let sequence = |connection: &Connection| connection.status.clone().unwrap_or_default().token.map_or(0, |token| token.sequence);
+    let sequence = |connection: &Connection| {
+        connection.status.clone().unwrap_or_default().token.map_or(0, |token| token.sequence)
+    };
     scene.ground.until_is("client-renewed", "refreshed", |connection| sequence(connection) >= 3).await?;
     // The revocation is refused with canaries; that is said in an Event.
     scene.ground.connections().delete("client-issued", &DeleteParams::default()).await?;
@@ -281,7 +227,9 @@ async fn s48_the_wrong_key_is_reported_and_crashes_nothing() -> Result<()> {
     let right = keyrings.get("liaison-keyring").await?.data;
     let replace = async |data: Value| -> Result<()> {
         scene.stage.boundaries.kill();
-        keyrings.patch("liaison-keyring", &PatchParams::default(), &Patch::Merge(json!({ "data": data }))).await?;
+        keyrings
+            .patch("liaison-keyring", &PatchParams::default(), &Patch::Merge(json!({ "data": data })))
+            .await?;
         scene.stage.operate().await
     };
     for (number, id) in ["1", "2"].into_iter().enumerate() {
@@ -292,12 +240,17 @@ async fn s48_the_wrong_key_is_reported_and_crashes_nothing() -> Result<()> {
         let asked = scene.stage.provider.count("/token/issued");
         replace(data).await?;
 
-        let connection = scene.ground.until(&name, ConditionType::Authenticated, "False", "TokenUnreadable").await?;
+        let connection =
+            scene.ground.until(&name, ConditionType::Authenticated, "False", "TokenUnreadable").await?;
         assert!(connection.status.unwrap_or_default().token.is_some(), "what is known stays");
         // It works on: another Connection gets its token under the key that is there.
         let other = scene.with_client(&format!("other-{number}")).await?;
         scene.ground.until_ready(&other).await?;
-        assert_eq!(scene.stage.provider.count("/token/issued"), asked, "no token is asked for without being told to");
+        assert_eq!(
+            scene.stage.provider.count("/token/issued"),
+            asked,
+            "no token is asked for without being told to"
+        );
         scene.ground.connections().delete(&other, &DeleteParams::default()).await?;
         eventually("the other Connection goes", SOON, async || {
             Ok(scene.ground.connections().get_opt(&other).await?.is_none().then_some(()))

@@ -52,10 +52,13 @@ impl Scene {
         let seconds = Arc::clone(&lifetime);
         stage.script(move |request| {
             Some(match request.path.as_str() {
-                "/token" => Answer::json(200, &json!({
-                    "access_token": "issued", "token_type": "Bearer",
-                    "expires_in": seconds.load(Ordering::Relaxed),
-                })),
+                "/token" => Answer::json(
+                    200,
+                    &json!({
+                        "access_token": "issued", "token_type": "Bearer",
+                        "expires_in": seconds.load(Ordering::Relaxed),
+                    }),
+                ),
                 "/me" => Answer::json(200, &json!({ "id": "7", "name": "acme" })),
                 _ => return None,
             })
@@ -130,9 +133,14 @@ impl Scene {
 
     /// No write follows what was just done, for long enough that a late watch has told of it.
     async fn no_write(&self, what: &str, from: Mark) -> Result<()> {
-        holds_for(what, QUIET, async || Ok(self.audit_log.writes("liaison/", from)?.is_empty())).await.with_context(
-            || format!("{:?}", self.audit_log.writes("liaison/", from).map(|writes| AuditLog::count(&writes))),
-        )?;
+        holds_for(what, QUIET, async || Ok(self.audit_log.writes("liaison/", from)?.is_empty()))
+            .await
+            .with_context(|| {
+                format!(
+                    "{:?}",
+                    self.audit_log.writes("liaison/", from).map(|writes| AuditLog::count(&writes))
+                )
+            })?;
         report(&format!("P2: {what}: 0 writes"));
         Ok(())
     }
@@ -160,15 +168,23 @@ async fn a_refresh_takes_two_writes() -> Result<()> {
     let mark = scene.audit_log.mark()?;
     scene.ground.connection("client", Scene::client_credentials()).await?;
     let connection = scene.ground.until_ready("client").await?;
-    let sequence = |connection: &Connection| connection.status.clone().unwrap_or_default().token.map_or(0, |token| token.sequence);
+    let sequence = |connection: &Connection| {
+        connection.status.clone().unwrap_or_default().token.map_or(0, |token| token.sequence)
+    };
     scene.ground.until_is("client", "refreshed twice", |connection| sequence(connection) >= 3).await?;
     scene.lifetime.store(3600, Ordering::Relaxed);
-    let connection = scene.ground.until_is("client", "refreshed for long", |now| sequence(now) > sequence(&connection) + 2).await?;
+    let connection = scene
+        .ground
+        .until_is("client", "refreshed for long", |now| sequence(now) > sequence(&connection) + 2)
+        .await?;
     scene.settled(mark).await?;
     let refreshes = usize::try_from(sequence(&connection))? - 1;
     let writes = scene.audit_log.writes("liaison/", mark)?;
     let counted = AuditLog::count(&writes);
-    report(&format!("P2: {refreshes} refreshes after the first token: {} writes in all {counted:?}", writes.len()));
+    report(&format!(
+        "P2: {refreshes} refreshes after the first token: {} writes in all {counted:?}",
+        writes.len()
+    ));
     assert_eq!(writes.len(), 3 + 2 * refreshes, "{counted:?}");
     Ok(())
 }
@@ -201,11 +217,17 @@ async fn what_changes_nothing_causes_no_write() -> Result<()> {
     let mark = scene.audit_log.mark()?;
     let watches = |scene: &Scene| {
         let forwarded = scene.stage.proxy.forwarded();
-        forwarded.iter().filter(|request| request.query.contains("watch=true") && request.status == 200).count()
+        forwarded
+            .iter()
+            .filter(|request| request.query.contains("watch=true") && request.status == 200)
+            .count()
     };
     let before = watches(&scene);
     scene.stage.control_plane.restart_api_server().await?;
-    eventually("all watches have begun again", SOON, async || Ok((watches(&scene) >= before + 8).then_some(()))).await?;
+    eventually("all watches have begun again", SOON, async || {
+        Ok((watches(&scene) >= before + 8).then_some(()))
+    })
+    .await?;
     scene.no_write("a restart of the API server", mark).await?;
     assert_eq!(scene.stage.provider.received().len(), asked, "and none of it asked the provider");
     Ok(())
@@ -217,16 +239,24 @@ async fn bodies_of_secrets_are_never_listed_or_watched() -> Result<()> {
     scene.first_ready("client", Scene::client_credentials(), HELD).await?;
     let forwarded = scene.stage.proxy.forwarded();
     // A path that ends with the resource is a collection: a list, or a watch.
-    let collections: Vec<_> =
-        forwarded.iter().filter(|request| request.method == "GET" && request.path.ends_with("/secrets")).collect();
+    let collections: Vec<_> = forwarded
+        .iter()
+        .filter(|request| request.method == "GET" && request.path.ends_with("/secrets"))
+        .collect();
     let watches = collections.iter().filter(|request| request.query.contains("watch=true")).count();
-    report(&format!("P2: {} lists and {watches} watches of Secrets, all as metadata only", collections.len() - watches));
+    report(&format!(
+        "P2: {} lists and {watches} watches of Secrets, all as metadata only",
+        collections.len() - watches
+    ));
     assert!(watches >= 2 && collections.len() > watches, "{collections:?}");
     for request in collections {
         let kinds = request.accept.split(',').map(str::trim);
         let metadata_only = kinds.clone().all(|kind| kind.contains("as=PartialObjectMetadata"));
         assert!(metadata_only, "{request:?}");
     }
-    assert!(forwarded.iter().all(|request| request.user_agent.starts_with("liaison/")), "nobody else used the proxy");
+    assert!(
+        forwarded.iter().all(|request| request.user_agent.starts_with("liaison/")),
+        "nobody else used the proxy"
+    );
     Ok(())
 }

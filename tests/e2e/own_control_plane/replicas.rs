@@ -57,7 +57,8 @@ impl Replica {
     /// Requests to providers, by its own count.
     async fn provider_calls(&self) -> Result<usize> {
         let text = reqwest::get(format!("{}/metrics", self.settings.internal_url())).await?.text().await?;
-        let counts = text.lines().filter(|line| line.starts_with("liaison_provider_request_duration_seconds_count"));
+        let counts =
+            text.lines().filter(|line| line.starts_with("liaison_provider_request_duration_seconds_count"));
         Ok(counts.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok()).sum())
     }
 }
@@ -82,7 +83,7 @@ async fn sequences(ground: &Ground) -> Result<Vec<i64>> {
 /// Waits until every Connection has been refreshed a number of times from now on.
 async fn refreshed(ground: &Ground) -> Result<()> {
     let before = sequences(ground).await?;
-    eventually("every Connection is refreshed", Duration::from_secs(60), async || {
+    eventually("every Connection is refreshed", Duration::from_mins(1), async || {
         let now = sequences(ground).await?;
         Ok(before.iter().zip(&now).all(|(before, now)| now >= &(before + REFRESHES)).then_some(()))
     })
@@ -188,7 +189,13 @@ async fn a_leader_frozen_while_it_waits_for_a_token_changes_nothing_when_it_wake
                 let frozen = armed.swap(false, Ordering::Relaxed);
                 if frozen {
                     // Before the answer: it lies in the operator's socket until it wakes up.
-                    assert!(std::process::Command::new("kill").args(["-STOP", &process]).status().unwrap().success());
+                    assert!(
+                        std::process::Command::new("kill")
+                            .args(["-STOP", &process])
+                            .status()
+                            .unwrap()
+                            .success()
+                    );
                     reached.store(true, Ordering::Relaxed);
                 }
                 let lifetime = if frozen { 3600 } else { TOKEN_SECONDS };
@@ -205,7 +212,10 @@ async fn a_leader_frozen_while_it_waits_for_a_token_changes_nothing_when_it_wake
     ground.until_ready("one").await?;
     let second = Replica::start(&stage, "second", stage.provider.authority()).await?;
     freeze.store(true, Ordering::Relaxed);
-    eventually("the leader freezes in a request", SOON, async || Ok(asked.load(Ordering::Relaxed).then_some(()))).await?;
+    eventually("the leader freezes in a request", SOON, async || {
+        Ok(asked.load(Ordering::Relaxed).then_some(()))
+    })
+    .await?;
     ensure!(second.provider_calls().await? == 0, "the follower asked a provider");
 
     until_leads(&stage, "second").await?;
