@@ -55,7 +55,7 @@ impl Boundaries {
     /// Ends the operator without a boundary.
     pub fn kill(&self) {
         if let Some(operator) = self.state().operator.take() {
-            operator.kill().unwrap();
+            assert!(operator.kill().is_ok(), "the operator cannot be killed");
         }
     }
 
@@ -97,7 +97,7 @@ fn cut_here(state: &mut State, place: Cut) -> bool {
     state.cut = None;
     if let Some(operator) = state.operator.take() {
         // Returns when the process is gone: it cannot see an answer any more.
-        operator.kill().unwrap();
+        assert!(operator.kill().is_ok(), "the operator cannot be killed");
     }
     true
 }

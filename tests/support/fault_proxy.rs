@@ -103,13 +103,7 @@ impl FaultProxy {
 
         let router = Router::new().fallback(forward).with_state(Arc::clone(&shared));
         // A runtime of its own: it must not hang on the runtime of the test that is being slow.
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-            runtime.unwrap().block_on(async {
-                listener.set_nonblocking(true).unwrap();
-                axum::serve(tokio::net::TcpListener::from_std(listener).unwrap(), router).await.unwrap();
-            });
-        });
+        std::thread::spawn(move || serve(listener, router));
         let path = directory.join(format!("proxy-{port}.kubeconfig"));
         std::fs::write(
             &path,
@@ -138,6 +132,14 @@ impl FaultProxy {
     pub fn mark(&self) -> usize {
         self.shared.forwarded.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+fn serve(listener: TcpListener, router: Router) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        listener.set_nonblocking(true)?;
+        Ok(axum::serve(tokio::net::TcpListener::from_std(listener)?, router).await?)
+    })
 }
 
 fn authority_of(encoded: &str) -> Result<Vec<u8>> {

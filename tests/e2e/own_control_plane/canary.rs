@@ -19,7 +19,7 @@ impl Canaries {
     /// A new one. Half of its bytes need care in an address, so that its forms differ.
     pub(super) fn fresh(&self, what: &str) -> String {
         let mut bytes = [0_u8; 36];
-        aws_lc_rs::rand::fill(&mut bytes).unwrap();
+        assert!(aws_lc_rs::rand::fill(&mut bytes).is_ok(), "no randomness");
         let value = STANDARD.encode(bytes);
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((what.to_owned(), value.clone()));
         value
@@ -44,15 +44,15 @@ impl Canaries {
     }
 }
 
+fn hex(value: &str) -> String {
+    value.bytes().fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 /// A canary as it may have been written down.
 fn forms(value: &str) -> Vec<(&'static str, String)> {
-    let hex = |upper: bool| -> String {
-        let one = |byte: u8| if upper { format!("{byte:02X}") } else { format!("{byte:02x}") };
-        value.bytes().map(one).collect()
-    };
-    let mut forms = vec![("raw", value.to_owned()), ("hex", hex(false)), ("hex", hex(true))];
+    let mut forms = vec![("raw", value.to_owned()), ("hex", hex(value)), ("hex", hex(value).to_uppercase())];
     let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-    let every_byte: String = value.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let every_byte = value.bytes().fold(String::new(), |text, byte| format!("{text}%{byte:02X}"));
     forms.extend([("address", encoded.to_lowercase()), ("address", encoded), ("address", every_byte)]);
     forms.push(("JSON", value.replace('/', "\\/")));
     // Inside something longer a canary begins at one of three places of a base64 group; the groups at its ends
@@ -116,12 +116,12 @@ fn a_canary_is_found_in_every_form_and_in_part() {
     let canaries = Canaries::default();
     let value = canaries.fresh("one");
     let search = canaries.search();
-    let hex: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&value);
     let basic = STANDARD.encode(format!("client:{value}"));
     let address: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
     for text in [&value, &hex, &basic, &address, &value[7..23].to_owned(), &format!("\"{value}\"")] {
         assert!(!search.hits(text.as_bytes()).is_empty(), "{text}");
     }
-    assert!(search.hits(value[7..22].as_bytes()).is_empty(), "fifteen bytes are no trace");
+    assert!(search.hits(&value.as_bytes()[7..22]).is_empty(), "fifteen bytes are no trace");
     assert!(search.hits(Canaries::default().fresh("another").as_bytes()).is_empty());
 }

@@ -5,7 +5,9 @@ mod canaries;
 mod canary;
 mod counts;
 mod crashes;
+mod leaky_provider;
 mod replicas;
+mod scenarios;
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use crate::support::waiting::eventually;
 use crate::world::OperatorSettings;
 
 /// How long anything may take to become right again after a fault (goal R1).
-const RECOVERS: Duration = Duration::from_secs(60);
+const RECOVERS: Duration = Duration::from_mins(1);
 
 /// A control plane, a proxy before it, a scripted provider, and the settings of an operator that uses both.
 struct Stage {

@@ -83,7 +83,7 @@ async fn sequences(ground: &Ground) -> Result<Vec<i64>> {
 /// Waits until every Connection has been refreshed a number of times from now on.
 async fn refreshed(ground: &Ground) -> Result<()> {
     let before = sequences(ground).await?;
-    eventually("every Connection is refreshed", Duration::from_secs(60), async || {
+    eventually("every Connection is refreshed", Duration::from_mins(1), async || {
         let now = sequences(ground).await?;
         Ok(before.iter().zip(&now).all(|(before, now)| now >= &(before + REFRESHES)).then_some(()))
     })

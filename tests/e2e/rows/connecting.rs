@@ -59,10 +59,8 @@ async fn s40_credentials_come_by_reference_only_and_a_valid_set_needs_no_further
     literal["parameters"] = json!({ "token": "secret-in-spec" });
     let error = format!("{:#}", ground.connection("c", literal).await.unwrap_err());
     assert!(error.contains("spec.parameters cannot carry credentials"), "{error}");
-    let manifest = format!(
-        "apiVersion: liaison.dev/v1alpha1\nkind: Connection\nmetadata: {{name: c, namespace: s40}}\n\
-         spec: {{connectorRef: {{name: s40}}, credentials: {{token: x, secretRef: {{name: pat}}}}}}\n"
-    );
+    let manifest = "apiVersion: liaison.dev/v1alpha1\nkind: Connection\nmetadata: {name: c, namespace: s40}\n\
+         spec: {connectorRef: {name: s40}, credentials: {token: x, secretRef: {name: pat}}}\n";
     let file = world.control_plane.directory().join("s40.yaml");
     std::fs::write(&file, manifest)?;
     let refused = world.control_plane.run_kubectl(&["apply", "-f", &file.to_string_lossy()]).unwrap_err();

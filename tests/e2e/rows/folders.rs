@@ -12,7 +12,7 @@ use crate::fixtures::{Ground, HEALS, apply, message};
 use crate::support::waiting::eventually;
 use crate::world::World;
 
-fn folder(name: &str, spec: Value) -> Value {
+fn folder(name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": name }, "spec": spec })
 }
 
@@ -35,20 +35,20 @@ async fn until_folder(client: &kube::Client, name: &str, status: &str, reason: &
 async fn s09_a_personal_folder_has_an_owner_and_a_shared_one_has_none() -> Result<()> {
     let client = World::shared().control_plane.client().await?;
     let shared = json!({ "displayName": "x", "type": "Shared", "owner": "ada" });
-    let error = format!("{:#}", apply(&client, "", &folder("s09-shared", shared)).await.unwrap_err());
+    let error = format!("{:#}", apply(&client, "", &folder("s09-shared", &shared)).await.unwrap_err());
     assert!(error.contains("spec.owner is only for a Personal folder"), "{error}");
     let ownerless = json!({ "displayName": "x", "type": "Personal" });
-    let error = format!("{:#}", apply(&client, "", &folder("s09-none", ownerless)).await.unwrap_err());
+    let error = format!("{:#}", apply(&client, "", &folder("s09-none", &ownerless)).await.unwrap_err());
     assert!(error.contains("spec.owner is required for a Personal folder"), "{error}");
 
     apply(
         &client,
         "",
-        &folder("s09-ada", json!({ "displayName": "Ada", "type": "Personal", "owner": "ada" })),
+        &folder("s09-ada", &json!({ "displayName": "Ada", "type": "Personal", "owner": "ada" })),
     )
     .await?;
     until_folder(&client, "s09-ada", "True", "NamespaceOwned").await?;
-    let removed = folder("s09-ada", json!({ "displayName": "Ada", "type": "Personal" }));
+    let removed = folder("s09-ada", &json!({ "displayName": "Ada", "type": "Personal" }));
     let error = format!("{:#}", apply(&client, "", &removed).await.unwrap_err());
     assert!(error.contains("spec.owner"), "{error}");
     Ok(())
@@ -64,7 +64,7 @@ async fn s14_a_connection_outside_any_folder_is_reported_and_heals_when_one_adop
     let connection = ground.until("c", ConditionType::Ready, "False", "FolderNotFound").await?;
     assert!(message(&connection, ConditionType::Ready).contains("no Folder owns namespace \"s14\""));
 
-    apply(&client, "", &folder("s14", json!({ "displayName": "S14", "type": "Shared", "adopt": true })))
+    apply(&client, "", &folder("s14", &json!({ "displayName": "S14", "type": "Shared", "adopt": true })))
         .await?;
     ground.until("c", ConditionType::Ready, "False", "ConnectorNotFound").await?;
     Ok(())
@@ -74,14 +74,14 @@ async fn s14_a_connection_outside_any_folder_is_reported_and_heals_when_one_adop
 async fn a_folder_does_not_take_a_namespace_that_it_does_not_adopt_nor_a_reserved_one() -> Result<()> {
     let client = World::shared().control_plane.client().await?;
     apply(&client, "", &namespace("taken")).await?;
-    apply(&client, "", &folder("taken", json!({ "displayName": "T", "type": "Shared" }))).await?;
+    apply(&client, "", &folder("taken", &json!({ "displayName": "T", "type": "Shared" }))).await?;
     let text = until_folder(&client, "taken", "False", "NamespaceExists").await?;
     assert!(text.contains("set spec.adopt to true"), "{text}");
     let reserved = json!({ "displayName": "T", "type": "Shared", "namespace": "kube-system", "adopt": true });
-    apply(&client, "", &folder("reserved", reserved)).await?;
+    apply(&client, "", &folder("reserved", &reserved)).await?;
     until_folder(&client, "reserved", "False", "NamespaceReserved").await?;
     let own = json!({ "displayName": "T", "type": "Shared", "namespace": "liaison-system", "adopt": true });
-    apply(&client, "", &folder("own", own)).await?;
+    apply(&client, "", &folder("own", &own)).await?;
     until_folder(&client, "own", "False", "NamespaceReserved").await?;
     Ok(())
 }
@@ -100,7 +100,7 @@ async fn a_folder_that_holds_connections_stays_and_an_empty_one_leaves_nothing()
     assert!(text.contains("still holds connections: kept"), "{text}");
 
     ground.connections().delete("kept", &DeleteParams::default()).await?;
-    eventually("folder and namespace are gone", std::time::Duration::from_secs(60), async || {
+    eventually("folder and namespace are gone", std::time::Duration::from_mins(1), async || {
         let gone =
             folders.get_opt("emptied").await?.is_none() && namespaces.get_opt("emptied").await?.is_none();
         Ok(gone.then_some(()))
@@ -112,7 +112,7 @@ async fn a_folder_that_holds_connections_stays_and_an_empty_one_leaves_nothing()
 async fn an_adopted_namespace_outlives_its_folder() -> Result<()> {
     let client = World::shared().control_plane.client().await?;
     apply(&client, "", &namespace("adopted")).await?;
-    apply(&client, "", &folder("adopted", json!({ "displayName": "A", "type": "Shared", "adopt": true })))
+    apply(&client, "", &folder("adopted", &json!({ "displayName": "A", "type": "Shared", "adopt": true })))
         .await?;
     until_folder(&client, "adopted", "True", "NamespaceOwned").await?;
     let folders: Api<Folder> = Api::all(client.clone());

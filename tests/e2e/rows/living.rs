@@ -92,7 +92,7 @@ async fn s28_a_verification_is_one_call_and_alters_neither_token_nor_authenticat
     ground.annotate("c", "liaison.dev/verify-at", "2026-01-02T00:00:00Z").await?;
     let what = "the provider refuses the credential";
     let refused = |c: &liaison::api::Connection| {
-        message(c, ConditionType::Healthy) != ""
+        !message(c, ConditionType::Healthy).is_empty()
             && c.status.as_ref().is_some_and(|status| {
                 status.last_handled_verify_at.as_deref() == Some("2026-01-02T00:00:00Z")
             })
@@ -150,7 +150,7 @@ async fn s24_a_failing_revocation_is_told_and_does_not_hold_the_deletion_up() ->
 }
 
 async fn gone(ground: &Ground, record: &str) -> Result<()> {
-    eventually("the Connection and its token Secret are gone", Duration::from_secs(60), async || {
+    eventually("the Connection and its token Secret are gone", Duration::from_mins(1), async || {
         let connection = ground.connections().get_opt("c").await?;
         let secret = ground.secrets().get_opt(record).await?;
         Ok((connection.is_none() && secret.is_none()).then_some(()))
