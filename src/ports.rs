@@ -33,8 +33,8 @@ pub trait Leadership: Send + Sync {
 pub trait Telemetry: Send + Sync {
     /// One pass over one object has ended.
     fn reconciled(&self, kind: &'static str, duration: Duration, failed: bool);
-    /// A pass has begun or ended; `running` is how many are under way now.
-    fn running(&self, kind: &'static str, running: i64);
+    /// A pass has begun (`change` is 1) or ended (-1).
+    fn running(&self, kind: &'static str, change: i64);
     /// A token was asked for. `result` is `Succeeded` or the reason why not.
     fn token_requested(&self, result: &str, duration: Duration);
 }
@@ -48,7 +48,7 @@ pub enum CallClass {
     ClientError,
     /// An answer with any other status, or one that is larger than allowed.
     ServerError,
-    /// Our own side refused and nothing was sent: the egress guard, the limits per host, or the deadline.
+    /// Our own side refused, before anything was sent where it could know: the egress guard, the limits per host, or the deadline.
     Refused,
     /// No connection, no trust in it, or it broke before the answer was complete.
     Unreachable,

@@ -95,6 +95,10 @@ async fn act(
     };
     let outcome = match effect {
         Effect::Release => {
+            // A replica that no longer leads leaves the one attempt to the one that does.
+            if effects::deadline(context).is_none() {
+                return Ok(Action::requeue(record::LOOK_AGAIN));
+            }
             release(context, &observed).await?;
             return Ok(Action::await_change());
         }

@@ -150,6 +150,7 @@ async fn label(namespaces: &Api<Namespace>, namespace: &str, value: Value) -> Re
     }
 }
 
+/// Conflicts are met by another pass: a change of labels, which wakes nobody, may have come in between.
 async fn set_finalizer(context: &Context, folder: &Folder, held: bool) -> Result<(), Error> {
     let mut finalizers = folder.metadata.finalizers.clone().unwrap_or_default();
     finalizers.retain(|finalizer| finalizer != FOLDER_FINALIZER);
@@ -163,7 +164,8 @@ async fn set_finalizer(context: &Context, folder: &Folder, held: bool) -> Result
     let api: Api<Folder> = Api::all(context.client.clone());
     match api.patch_metadata(&folder.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_conflict() || status.is_not_found() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Err(Error::Contended),
         Err(error) => Err(Error::api("set finalizers")(error)),
     }
 }

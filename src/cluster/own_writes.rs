@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use kube::{Resource, ResourceExt};
 
-/// A watch that is later than this causes repeated writes, which the API server finds to change nothing. It bounds
-/// memory: what is remembered is soon seen.
+/// A watch that is later than this meets a conflict, and the pass is made again. It bounds memory: what is remembered
+/// is soon seen.
 const REMEMBERED_FOR: Duration = Duration::from_secs(10);
 
 /// Objects of one kind as this process left them.

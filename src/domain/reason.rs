@@ -105,7 +105,7 @@ reasons! {
     /// The provider cannot be reached, or filters our addresses.
     EgressBlocked: Administrator, Waiting, "The provider cannot be reached from here.";
     /// Liaison's own guard refuses the address.
-    EgressDenied: Administrator, Stuck, "Requests to that address are not allowed.";
+    EgressDenied: Administrator, Waiting, "Requests to that address are not allowed.";
     /// The token Secret cannot be written, so no token is asked for.
     TokenStoreBlocked: Administrator, Waiting, "The token Secret cannot be written.";
     /// The token record cannot be opened with the operator's keys.

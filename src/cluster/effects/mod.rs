@@ -5,6 +5,8 @@ mod probe;
 mod revoke;
 mod token;
 
+use std::time::Instant;
+
 use crate::api::connection::FailureClass;
 use crate::domain::connection::{AttemptFailure, Observed};
 use crate::oauth::message::{Request, Response};
@@ -17,9 +19,9 @@ pub(super) use probe::probe;
 pub(super) use revoke::revoke;
 pub(super) use token::request_token;
 
-/// Sends a request that has no deadline of leadership. `None` where our own side holds it back for now.
+/// Sends a request while this replica leads. `None` where our own side holds it back for now.
 async fn send(context: &Context, observed: &Observed, request: Request) -> Option<Result<Response, Failure>> {
-    match context.provider.send(request, None).await {
+    match context.provider.send(request, Some(deadline(context)?)).await {
         Ok(response) => Some(Ok(response)),
         Err(failure) if failure.is_postponed() => None,
         Err(failure) => Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))),
@@ -32,4 +34,10 @@ fn attempt_failure(failure: Failure) -> AttemptFailure {
         oauth::Class::Transient { retry_after } => (FailureClass::Transient, retry_after),
     };
     AttemptFailure { reason: failure.reason, class, retry_after, message: failure.message }
+}
+
+/// Until when a request may be sent so that its answer still comes while this replica leads.
+pub(super) fn deadline(context: &Context) -> Option<Instant> {
+    let leads_until = context.leadership.leads_until()?;
+    leads_until.checked_sub(context.provider_timeout).filter(|deadline| Instant::now() < *deadline)
 }

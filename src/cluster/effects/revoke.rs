@@ -1,7 +1,7 @@
 //! The one attempt to revoke a token.
 
 use crate::cluster::{Context, token_store};
-use crate::domain::connection::{Observed, prepare};
+use crate::domain::connection::{Observed, prepare_requests};
 use crate::oauth::{self, ClientCredentials};
 
 use super::send;
@@ -11,7 +11,7 @@ pub(in crate::cluster) async fn revoke(context: &Context, observed: &Observed) -
     let record =
         token_store::tokens(context, &observed.connection).await.map_err(|error| error.to_string())?;
     let Some(record) = record else { return Ok(()) };
-    let prepared = prepare(observed).map_err(|blocked| blocked.message)?;
+    let prepared = prepare_requests(observed).map_err(|blocked| blocked.message)?;
     if prepared.targets != record.targets {
         return Err("requests would go to other addresses than when the token was issued".to_owned());
     }

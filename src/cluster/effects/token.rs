@@ -16,7 +16,7 @@ use crate::domain::reason::Reason;
 use crate::envelope::TokenRecord;
 use crate::oauth::{self, ClientCredentials, Failure};
 
-use super::attempt_failure;
+use super::{attempt_failure, deadline};
 
 /// Asks for a token, and stores it before anything else learns of it.
 pub(in crate::cluster) async fn request_token(
@@ -27,6 +27,9 @@ pub(in crate::cluster) async fn request_token(
 ) -> Result<Outcome, Error> {
     let Ok(prepared) = prepare(observed) else { return Ok(Outcome::Superseded) };
     let connection = &observed.connection;
+    if !may_rotate(context, seen) || deadline(context).is_none() {
+        return Ok(Outcome::Superseded);
+    }
     if plan.rehearse {
         match token_store::rehearse(context, connection, seen).await? {
             None => {}
@@ -34,9 +37,7 @@ pub(in crate::cluster) async fn request_token(
             Some(_) => return in_the_way(context, connection).await,
         }
     }
-    let Some(deadline) = deadline(context).filter(|_| may_rotate(context, seen)) else {
-        return Ok(Outcome::Superseded);
-    };
+    let Some(deadline) = deadline(context) else { return Ok(Outcome::Superseded) };
     let started = Instant::now();
     let Some(granted) = grant(context, observed, &prepared, deadline).await? else {
         return Ok(Outcome::Superseded);
@@ -140,7 +141,9 @@ fn store_blocked(cause: &str) -> Outcome {
         reason: Reason::TokenStoreBlocked,
         class: FailureClass::Transient,
         retry_after: None,
-        message: format!("the token Secret cannot be written, so no token is asked for: {cause}"),
+        message: format!(
+            "the token Secret cannot be written, so no token is asked for until it can: {cause}"
+        ),
     })
 }
 
@@ -150,10 +153,4 @@ fn may_rotate(context: &Context, seen: &Seen) -> bool {
     let settled =
         context.leadership.leads_since().is_some_and(|since| since.elapsed() >= context.provider_timeout);
     !rotates || settled
-}
-
-/// Until when a request may be sent so that its answer still comes while this replica leads.
-fn deadline(context: &Context) -> Option<Instant> {
-    let leads_until = context.leadership.leads_until()?;
-    leads_until.checked_sub(context.provider_timeout).filter(|deadline| Instant::now() < *deadline)
 }

@@ -113,7 +113,7 @@ fn fail(observed: &mut Observed, failure: AttemptFailure, now: Timestamp) {
         class: failure.class,
         count,
         retry_at: whole_seconds(schedule::retry_at(&uid, now, count, failure.retry_after)),
-        paid_until: Some(whole_seconds(schedule::paid_until(now, paid_until))),
+        paid_until: Some(whole_seconds(schedule::paid_until_after(now, paid_until, failure.retry_after))),
         reason: failure.reason.to_string(),
         message: bounded(failure.message),
     });

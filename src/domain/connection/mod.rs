@@ -24,7 +24,7 @@ use super::reason::{Fixer, Reason};
 
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
 pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
-pub use prepare::{Blocked, Prepared, prepare};
+pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
 
 /// Longest address that a status shows.
 const BASE_URL_LIMIT: usize = 2048;
@@ -136,11 +136,8 @@ fn authentication(
         AuthType::None => Assessment::of(Verdict::yes(Reason::NoCredentialsNeeded, "")),
         auth_type if auth_type.needs_person() => Assessment::of(Verdict::no(
             Reason::AwaitingAuthentication,
-            format!(
-                "somebody has to authenticate: run `kubectl liaison connect {} -n {}`",
-                observed.name(),
-                observed.namespace()
-            ),
+            "a person has to authenticate this connection in a browser, which this version cannot offer yet; choose \
+             another auth type, or wait for a version that can",
         )),
         auth_type => Assessment::of(Verdict::no(
             Reason::AuthTypeNotAvailable,

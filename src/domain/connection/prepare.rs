@@ -49,6 +49,11 @@ impl Blocked {
 /// Checks the references one after the other; the first that fails is the one to mend.
 pub fn prepare(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
     folder(observed)?;
+    prepare_requests(observed)
+}
+
+/// The same without the folder: what is needed to speak to the provider, also while the folder goes.
+pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
     let (definition, identity) = connector(observed)?;
     let method = method(observed, definition)?;
     let values = parameters(observed, definition, method)?;

@@ -79,7 +79,6 @@ mod own_control_plane {
     }
 
     #[rstest]
-    #[case("get", "liaison.dev/connections")]
     #[case("delete", "liaison.dev/connections")]
     #[case("update", "liaison.dev/connections")]
     #[case("use", "liaison.dev/connections")]

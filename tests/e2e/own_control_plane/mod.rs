@@ -20,6 +20,7 @@ use crate::fixtures::Ground;
 use crate::support::boundaries::Boundaries;
 use crate::support::control_plane::{ControlPlane, Options};
 use crate::support::fault_proxy::FaultProxy;
+use crate::support::installation::operator_rights;
 use crate::support::run_directory::RunDirectory;
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::support::waiting::eventually;
@@ -52,7 +53,8 @@ impl Stage {
         let control_plane = ControlPlane::start(RunDirectory::take(name)?, &Options::with_crds()).await?;
         let boundaries = Arc::new(Boundaries::default());
         let directory = control_plane.directory();
-        let proxy = FaultProxy::start(control_plane.kubeconfig(), directory, Arc::clone(&boundaries))?;
+        let rights = operator_rights(&control_plane).await?;
+        let proxy = FaultProxy::start(&rights, directory, Arc::clone(&boundaries))?;
         let provider = StrictProvider::start()?;
         let settings = OperatorSettings {
             exceptions: vec![provider.authority()],

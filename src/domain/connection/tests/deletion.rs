@@ -44,3 +44,13 @@ fn a_terminating_namespace_or_a_folder_that_is_being_set_up_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn s24_the_token_can_be_revoked_while_the_folder_goes_or_is_gone() {
+    for folder in [FolderState::Terminating, FolderState::NotFound] {
+        let mut observed = with_token(CLIENT);
+        observed.folder = folder;
+        assert!(prepare(&observed).is_err());
+        assert!(prepare_requests(&observed).is_ok());
+    }
+}

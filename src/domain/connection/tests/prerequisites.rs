@@ -282,7 +282,9 @@ fn a_connection_for_a_person_awaits_one() {
         (
             "False".to_owned(),
             "AwaitingAuthentication".to_owned(),
-            "somebody has to authenticate: run `kubectl liaison connect crm -n finance`".to_owned()
+            "a person has to authenticate this connection in a browser, which this version cannot offer yet; choose \
+             another auth type, or wait for a version that can"
+                .to_owned()
         )
     );
 }
