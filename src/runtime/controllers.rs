@@ -36,6 +36,9 @@ const AFTER_ERROR: Duration = Duration::from_secs(2);
 /// … up to this.
 const LONGEST_AFTER_ERROR: Duration = Duration::from_mins(5);
 
+/// Objects of one kind whose failures are remembered.
+const REMEMBERED_FAILURES: usize = 10_000;
+
 /// Failed passes in a row, by object.
 #[derive(Clone, Default)]
 struct Failures(Arc<Mutex<HashMap<String, u32>>>);
@@ -48,6 +51,10 @@ impl Failures {
     /// Counts one more, and says when to try again.
     fn failed(&self, object: &str) -> Duration {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= REMEMBERED_FAILURES {
+            // Mostly objects that are gone. The others begin with a short pause once more.
+            counts.clear();
+        }
         let count = counts.entry(object.to_owned()).or_default();
         *count = count.saturating_add(1);
         (AFTER_ERROR * 2_u32.pow((*count - 1).min(8))).min(LONGEST_AFTER_ERROR)
