@@ -9,5 +9,4 @@ mod world;
 
 mod observability;
 mod own_control_plane;
-mod own_operator;
 mod rows;

@@ -1,4 +1,4 @@
-//! How often the operator asks and writes, counted by the API server's own audit log (goal P2).
+//! How often the operator asks and writes, counted by the API server's own audit log.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +27,7 @@ struct Most {
     requests: usize,
 }
 
-/// With a token that is revoked when it is no longer needed: the finalizer is one request more than the six of P2.
+/// With a token that is revoked when it is no longer needed: the finalizer is one request more than the six of the others.
 const HELD: Most = Most { writes: 3, requests: 7 };
 /// With a token that just expires.
 const EXPIRING: Most = Most { writes: 2, requests: 6 };
@@ -120,7 +120,7 @@ impl Scene {
         let writes = self.audit_log.writes("liaison/", mark)?;
         let requests = self.requests_about(&connection, mark)?;
         report(&format!(
-            "P2: {name}, to first Ready: {} writes {:?}; {} requests of any verb {:?}",
+            "counts: {name}, to first Ready: {} writes {:?}; {} requests of any verb {:?}",
             writes.len(),
             AuditLog::count(&writes),
             requests.len(),
@@ -141,7 +141,7 @@ impl Scene {
                     self.audit_log.writes("liaison/", from).map(|writes| AuditLog::count(&writes))
                 )
             })?;
-        report(&format!("P2: {what}: 0 writes"));
+        report(&format!("counts: {what}: 0 writes"));
         Ok(())
     }
 }
@@ -182,7 +182,7 @@ async fn a_refresh_takes_two_writes() -> Result<()> {
     let writes = scene.audit_log.writes("liaison/", mark)?;
     let counted = AuditLog::count(&writes);
     report(&format!(
-        "P2: {refreshes} refreshes after the first token: {} writes in all {counted:?}",
+        "counts: {refreshes} refreshes after the first token: {} writes in all {counted:?}",
         writes.len()
     ));
     assert_eq!(writes.len(), 3 + 2 * refreshes, "{counted:?}");
@@ -245,7 +245,7 @@ async fn bodies_of_secrets_are_never_listed_or_watched() -> Result<()> {
         .collect();
     let watches = collections.iter().filter(|request| request.query.contains("watch=true")).count();
     report(&format!(
-        "P2: {} lists and {watches} watches of Secrets, all as metadata only",
+        "counts: {} lists and {watches} watches of Secrets, all as metadata only",
         collections.len() - watches
     ));
     assert!(watches >= 2 && collections.len() > watches, "{collections:?}");

@@ -6,6 +6,7 @@ mod canary;
 mod counts;
 mod crashes;
 mod leaky_provider;
+mod operator;
 mod replicas;
 mod scenarios;
 
@@ -26,7 +27,7 @@ use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::support::waiting::eventually;
 use crate::world::OperatorSettings;
 
-/// How long anything may take to become right again after a fault (goal R1).
+/// How long anything may take to become right again after a fault.
 const RECOVERS: Duration = Duration::from_mins(1);
 
 /// A control plane, a proxy before it, a scripted provider, and the settings of an operator that uses both.
