@@ -5,6 +5,7 @@ pub mod connector;
 pub mod crds;
 pub mod folder;
 pub mod names;
+pub mod oauth2;
 pub mod schema;
 
 use schemars::JsonSchema;

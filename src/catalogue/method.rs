@@ -8,7 +8,8 @@ use super::address::Address;
 use super::parameters::{Declared, ParameterFault, Values, resolve};
 use super::template::{Place, RenderFault, Template};
 use crate::api::AuthType;
-use crate::api::connector::{OAuth2, RequestMethod};
+use crate::api::connector::RequestMethod;
+use crate::api::oauth2::OAuth2;
 
 /// One way to authenticate: its parameters, its OAuth server, and where its credential goes on API requests.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::message::Purpose;
-use crate::api::connector::ClientAuthentication;
+use crate::api::oauth2::ClientAuthentication;
 use crate::catalogue::address::{AddressFault, TargetPurpose};
 use crate::catalogue::template::RenderFault;
 use crate::domain::reason::Reason;

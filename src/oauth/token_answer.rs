@@ -8,7 +8,7 @@ use url::form_urlencoded;
 use super::failure::{Failure, may_pass};
 use super::jwt::unverified_claims;
 use super::message::Response;
-use crate::api::connector::{ExpiryUnit, Lifetime, OAuth2};
+use crate::api::oauth2::{ExpiryUnit, Lifetime, OAuth2};
 use crate::domain::reason::Reason;
 
 /// Lifetimes beyond this (a hundred years) are taken as none: the token does not expire.

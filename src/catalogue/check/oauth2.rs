@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use super::templates::{HostRule, Known};
 use crate::api::AuthType;
-use crate::api::connector::{
-    ConnectorSpec, IssuerCheck, Lifetime, OAuth2, RedirectMode, RequestFormat, RequestMethod, Scopes,
-    TokenResponseMapping,
-};
+use crate::api::connector::{ConnectorSpec, RedirectMode, RequestMethod};
+use crate::api::oauth2::{IssuerCheck, Lifetime, OAuth2, RequestFormat, Scopes, TokenResponseMapping};
 use crate::catalogue::fault::Faults;
 use crate::catalogue::method::Endpoints;
 use crate::catalogue::parameters::Declared;

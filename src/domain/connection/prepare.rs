@@ -3,8 +3,8 @@
 use aws_lc_rs::digest;
 
 use crate::api::AuthType;
-use crate::api::connector::ClientAuthentication;
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
+use crate::api::oauth2::ClientAuthentication;
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 

@@ -119,8 +119,8 @@ fn the_variables_of_services_do_not_reach_the_pods() -> Result<()> {
 #[test]
 fn a_digest_pins_the_image_of_every_pod() -> Result<()> {
     let digest = format!("sha256:{}", "0a".repeat(32));
-    let objects = render(&["--set", &format!("image.registry=registry.example.com,image.digest={digest}")])?;
-    let image = format!("registry.example.com/liaison:{}@{digest}", env!("CARGO_PKG_VERSION"));
+    let objects = render(&["--set", &format!("image.registry=images.example.com,image.digest={digest}")])?;
+    let image = format!("images.example.com/liaison:{}@{digest}", env!("CARGO_PKG_VERSION"));
     assert_eq!(container(&objects)?["image"], image.as_str());
     let job = object(&objects, "Job", "liaison-uninstall")?;
     assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["image"], image.as_str());
