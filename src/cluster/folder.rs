@@ -13,8 +13,9 @@ use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
 use crate::api::{Connection, Folder};
 use crate::domain::folder::{Contents, Effect, NamespaceFacts, Observed, decide};
 
+use super::finalizers::Write;
 use super::record::Recorded;
-use super::{Context, Error, Guarded, again_at, record};
+use super::{Context, Error, Guarded, again_at, finalizers, record};
 
 const FIELD_MANAGER: &str = "liaison-folder";
 
@@ -152,20 +153,14 @@ async fn label(namespaces: &Api<Namespace>, namespace: &str, value: Value) -> Re
 
 /// Conflicts are met by another pass: a change of labels, which wakes nobody, may have come in between.
 async fn set_finalizer(context: &Context, folder: &Folder, held: bool) -> Result<(), Error> {
-    let mut finalizers = folder.metadata.finalizers.clone().unwrap_or_default();
-    finalizers.retain(|finalizer| finalizer != FOLDER_FINALIZER);
-    if held {
-        finalizers.push(FOLDER_FINALIZER.to_owned());
-    }
-    let metadata = &folder.metadata;
-    let patch = json!({ "metadata": {
-        "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": finalizers,
-    }});
     let api: Api<Folder> = Api::all(context.client.clone());
-    match api.patch_metadata(&folder.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Err(Error::Contended),
-        Err(error) => Err(Error::api("set finalizers")(error)),
+    let written = if held {
+        finalizers::add(&api, &folder.metadata, FOLDER_FINALIZER).await
+    } else {
+        finalizers::remove(&api, &folder.metadata, FOLDER_FINALIZER).await
+    };
+    match written.map_err(Error::api("set finalizers"))? {
+        Write::Done(_) | Write::Gone => Ok(()),
+        Write::Conflict => Err(Error::Contended),
     }
 }

@@ -4,6 +4,7 @@ pub mod access;
 pub mod connection;
 pub mod connector;
 mod effects;
+mod finalizers;
 pub mod folder;
 mod keyring;
 mod own_writes;

@@ -17,6 +17,8 @@ use serde_json::json;
 use crate::api::names::{FOLDER_FINALIZER, REVOKE_FINALIZER};
 use crate::api::{Connection, Folder};
 
+use super::finalizers::{self, Write};
+
 /// Selects what the chart made outside namespaces.
 const OURS: &str = "app.kubernetes.io/part-of=liaison";
 /// Objects per page; bounds memory.
@@ -233,8 +235,11 @@ where
         {
             let metadata = object.meta();
             let api = api_in(metadata.namespace.as_deref());
-            match let_go(&api, metadata, finalizer).await? {
-                Write::Done => tell(Done::Released {
+            match finalizers::remove(&api, metadata, finalizer)
+                .await
+                .map_err(self::api("take a finalizer away"))?
+            {
+                Write::Done(_) => tell(Done::Released {
                     kind: K::kind(&()).into_owned(),
                     name: full_name(metadata),
                     finalizer,
@@ -248,31 +253,6 @@ where
             Some(token) => page = page.continue_token(&token),
             None => return Ok(complete),
         }
-    }
-}
-
-enum Write {
-    Done,
-    Gone,
-    Conflict,
-}
-
-/// A merge patch that holds uid and resourceVersion: others' finalizers are kept, and a change since then is noticed.
-async fn let_go<K>(api: &Api<K>, metadata: &ObjectMeta, finalizer: &str) -> Result<Write, UninstallFault>
-where
-    K: Resource<DynamicType = ()> + Clone + fmt::Debug + DeserializeOwned,
-{
-    let mut finalizers = metadata.finalizers.clone().unwrap_or_default();
-    finalizers.retain(|held| held != finalizer);
-    let patch = json!({ "metadata": {
-        "uid": metadata.uid, "resourceVersion": metadata.resource_version, "finalizers": finalizers,
-    }});
-    let name = metadata.name.as_deref().unwrap_or_default();
-    match api.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(Write::Done),
-        Err(error) if gone(&error) => Ok(Write::Gone),
-        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Write::Conflict),
-        Err(error) => Err(UninstallFault::Api { action: "take a finalizer away", source: Box::new(error) }),
     }
 }
 
