@@ -124,6 +124,15 @@ pub struct ConnectionStatus {
     #[schemars(length(max = 512))]
     pub account: Option<String>,
 
+    /// The cluster's user who consented, as the API server knows them; absent where nobody had to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub authenticated_by: Option<String>,
+
+    /// What a person needs to authenticate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<AuthenticationStatus>,
+
     /// Where API requests start.
     #[serde(default, rename = "baseURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
@@ -190,6 +199,21 @@ pub enum State {
     Disconnected,
 }
 
+/// What a person needs to authenticate a Connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthenticationStatus {
+    /// The Connection's page; present while a person has to act. It holds no state, code or secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub url: Option<String>,
+
+    /// The redirect address to register for the OAuth app at the provider, exactly as it stands here.
+    #[serde(default, rename = "redirectURI", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub redirect_uri: Option<String>,
+}
+
 /// Facts about a token.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -201,6 +225,10 @@ pub struct TokenStatus {
     /// When the access token stops being valid; absent where it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Time>,
+
+    /// When the refresh token stops being valid, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token_expires_at: Option<Time>,
 
     /// When the token was issued or last refreshed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

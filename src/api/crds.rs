@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::names::ACCOUNT_BEFORE_AUTHENTICATION;
-use super::{Connection, Connector, Folder};
+use super::{Connection, Connector, ConsentRequest, Folder};
 
 const AUTH_TYPE_WANTED: &str =
     "How to authenticate; needed where the Connector offers several ways. It cannot change afterwards.";
@@ -25,6 +25,7 @@ pub fn all() -> Vec<CustomResourceDefinition> {
                 "conditions": unknown(&["Authenticated", "Healthy", "PolicyAllowed", "ScopesSatisfied", "Ready"]),
             }),
         ),
+        completed(ConsentRequest::crd(), None),
     ]
 }
 
@@ -64,7 +65,11 @@ fn describe_auth_type(properties: &mut JSONSchemaProps, description: &str) {
     }
 }
 
-fn with_default_status(mut crd: CustomResourceDefinition, status: &Value) -> CustomResourceDefinition {
+fn with_default_status(crd: CustomResourceDefinition, status: &Value) -> CustomResourceDefinition {
+    completed(crd, Some(status))
+}
+
+fn completed(mut crd: CustomResourceDefinition, status: Option<&Value>) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         let Some(schema) = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut())
         else {
@@ -76,7 +81,7 @@ fn with_default_status(mut crd: CustomResourceDefinition, status: &Value) -> Cus
         }
         if let Some(property) = property(schema, "status") {
             describe_auth_type(property, "The auth type in effect.");
-            property.default = Some(JSON(status.clone()));
+            property.default = status.map(|status| JSON(status.clone()));
             if let Some(conditions) = property_of_items(property, "conditions") {
                 bound_condition(conditions);
             }

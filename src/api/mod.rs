@@ -2,6 +2,7 @@
 
 pub mod connection;
 pub mod connector;
+pub mod consent_request;
 pub mod crds;
 pub mod folder;
 pub mod names;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use connection::{Connection, ConnectionSpec, ConnectionStatus};
 pub use connector::{Connector, ConnectorSpec, ConnectorStatus};
+pub use consent_request::{ConsentRequest, ConsentRequestSpec, ConsentRequestStatus};
 pub use folder::{Folder, FolderSpec, FolderStatus};
 
 /// The ways to authenticate that Liaison knows.

@@ -100,7 +100,8 @@ fn every_list_says_how_it_is_merged() {
 
 #[test]
 fn a_condition_has_the_bounds_that_kubernetes_gives_it() {
-    for crd in all() {
+    // A ConsentRequest has a phase instead: it lives for minutes and nothing waits for its conditions.
+    for crd in all().into_iter().filter(|crd| name(crd) != "ConsentRequest") {
         let conditions =
             &version(&crd)["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"];
         let condition = &conditions["items"]["properties"];
@@ -141,7 +142,7 @@ fn nothing_is_said_to_be_right_before_the_operator_has_looked() {
         ("Folder", vec!["Ready"]),
         ("Connection", vec!["Authenticated", "Healthy", "PolicyAllowed", "ScopesSatisfied", "Ready"]),
     ];
-    assert_eq!(all().len(), expected.len());
+    assert_eq!(all().len(), expected.len() + 1, "all kinds but ConsentRequest, which has no conditions");
     for (wanted, types) in expected {
         let crd = kind(wanted);
         let status = &version(&crd)["schema"]["openAPIV3Schema"]["properties"]["status"];

@@ -40,6 +40,7 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
         expires_at: token.expires_at.map(whole_seconds),
         last_refresh_time: Some(whole_seconds(token.issued_at)),
         granted_scopes: shown_scopes(&token.granted_scopes),
+        refresh_token_expires_at: None,
     });
 }
 
