@@ -74,6 +74,7 @@ impl BuildFault {
 impl From<Purpose> for TargetPurpose {
     fn from(purpose: Purpose) -> Self {
         match purpose {
+            Purpose::Authorize => Self::Authorize,
             Purpose::Token => Self::Token,
             Purpose::Revoke => Self::Revoke,
             Purpose::Verify => Self::Verify,

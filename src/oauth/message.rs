@@ -10,6 +10,8 @@ use url::Url;
 /// What kind of request it is; decides which recorded address it must match and how it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
+    /// Authorization endpoint, to which only a browser goes.
+    Authorize,
     /// Token endpoint.
     Token,
     /// Revocation endpoint.
@@ -23,6 +25,7 @@ pub enum Purpose {
 impl fmt::Display for Purpose {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Authorize => "authorize",
             Self::Token => "token",
             Self::Revoke => "revoke",
             Self::Verify => "verify",

@@ -2,6 +2,7 @@
 
 pub mod api_answer;
 pub mod api_request;
+pub mod authorization;
 pub mod build;
 pub mod client;
 pub mod failure;
@@ -12,11 +13,14 @@ pub mod token_request;
 
 pub use api_answer::{VerificationOutcome, account, verification};
 pub use api_request::{Credential, account_request, same_request, verification_request};
+pub use authorization::{Attempt, CallbackAnswer, ProviderError, authorization_url, parse_callback};
 pub use build::BuildFault;
 pub use client::ClientCredentials;
 pub use failure::{Class, Failure};
 pub use token_answer::{TokenGrant, parse as parse_token_answer};
-pub use token_request::{TokenKind, client_credentials_request, refresh_request, revocation_request};
+pub use token_request::{
+    TokenKind, client_credentials_request, code_request, refresh_request, revocation_request,
+};
 
 #[cfg(test)]
 mod testing;

@@ -29,7 +29,7 @@ pub(super) fn definition(yaml: &str) -> Definition {
 #[test]
 fn every_purpose_of_a_request_is_a_purpose_of_a_target() {
     use crate::catalogue::address::TargetPurpose;
-    for purpose in [Purpose::Token, Purpose::Revoke, Purpose::Verify, Purpose::Account] {
+    for purpose in [Purpose::Authorize, Purpose::Token, Purpose::Revoke, Purpose::Verify, Purpose::Account] {
         assert_eq!(TargetPurpose::from(purpose).to_string(), purpose.to_string());
     }
 }
