@@ -15,7 +15,7 @@ use crate::domain::reason::Reason;
 
 use super::record::Recorded;
 use super::token_store::{self, Seen};
-use super::{Context, Error, Guarded, again_at, effects, record};
+use super::{Context, Error, Guarded, again_at, effects, folder, record};
 
 const FIELD_MANAGER: &str = "liaison-connection";
 
@@ -64,19 +64,7 @@ fn folder_state(context: &Context, namespace: &str) -> FolderState {
     candidates
         .sort_by_key(|folder| folder.status.as_ref().and_then(|status| status.namespace.as_ref()).is_none());
     let Some(folder) = candidates.first() else { return FolderState::NotFound };
-    let name = folder.metadata.name.clone().unwrap_or_default();
-    let conditions = folder.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions::find(conditions, ConditionType::Ready);
-    let reason = ready.and_then(|ready| ready.reason.parse::<Reason>().ok());
-    if folder.metadata.deletion_timestamp.is_some() || reason == Some(Reason::NamespaceTerminating) {
-        return FolderState::Terminating;
-    }
-    match ready {
-        Some(ready) if ready.status == "True" => FolderState::Ready(name),
-        Some(_) if reason == Some(Reason::Pending) => FolderState::Settling,
-        Some(ready) => FolderState::NotReady(name, ready.message.clone()),
-        None => FolderState::Settling,
-    }
+    folder::state_for_connections(folder)
 }
 
 /// Does what was decided: at most one effect, and one write of the status where it differs. An effect whose fact

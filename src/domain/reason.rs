@@ -86,6 +86,29 @@ reasons! {
     /// The consent is gone; a person has to authenticate again.
     ReconsentRequired: User, Stuck, "The provider no longer accepts the consent; authenticate again.";
 
+    /// The person, or the provider for them, did not consent.
+    ConsentDenied: User, Stuck, "Consent was not given.";
+    /// Nobody finished the consent in time.
+    ConsentExpired: User, Settled, "Nobody finished the consent in time.";
+    /// What the person agreed to has changed before their consent was used.
+    ConsentOutdated: User, Settled, "What the person agreed to has changed meanwhile.";
+    /// The connection's auth type needs no person.
+    ConsentNotNeeded: User, Settled, "The connection authenticates without a person.";
+    /// A person has too many open requests.
+    TooManyConsents: User, Settled, "The person has too many open consent requests.";
+    /// Without a browser on the same machine a code would have to be entered by hand, and no policy allows that.
+    CodeEntryNotAllowed: Administrator, Settled, "No policy allows to enter a code by hand.";
+    /// Nothing shows who made the request.
+    RequesterNotStamped: Administrator, Settled, "The consent request did not pass Liaison's admission webhook.";
+    /// The requester may not authenticate the connection any more.
+    AuthenticateForbidden: Administrator, Settled, "The requester may not authenticate the connection.";
+    /// The receipt is not the one that the browser was given.
+    ReceiptMismatch: User, Settled, "The receipt is not the one that the browser was given.";
+    /// The answer came from another issuer than the one that was asked.
+    ResponseMismatch: Administrator, Settled, "The answer came from another issuer than the one that was asked.";
+    /// The provider does not know the redirect address.
+    RedirectURIMismatch: User, Stuck, "The provider does not know the redirect address.";
+
     /// The provider does not accept the OAuth client.
     ClientRejected: User, Stuck, "The provider rejected the OAuth client.";
     /// The provider does not accept the credential.

@@ -17,6 +17,7 @@ use super::encoding::Fields;
 use super::keyring::{KeyUse, Keyring};
 use super::record::{conceal, conceal_optional, expose, expose_optional};
 use super::seal::SealFault;
+use crate::api::oauth2::IssuerCheck;
 
 /// What a browser carries from the start page to the callback, in a cookie of that request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,6 +38,12 @@ pub struct ConsentSession {
     /// What the code challenge was made of (RFC 7636); absent where the provider takes no part.
     #[serde(serialize_with = "expose_optional", deserialize_with = "conceal_optional")]
     pub verifier: Option<SecretString>,
+    /// The redirect address that was sent, to the letter.
+    pub redirect_uri: String,
+    /// The issuer whose answer is believed, where the connector names one.
+    pub issuer: Option<String>,
+    /// How strictly it is asked for.
+    pub issuer_check: IssuerCheck,
     /// What the person agreed to, by name.
     pub terms: BTreeMap<String, String>,
 }
@@ -56,6 +63,8 @@ pub struct ConsentResult {
     pub verifier: Option<SecretString>,
     /// Digest of the receipt that the browser was given.
     pub receipt_digest: String,
+    /// The redirect address that was sent, to the letter.
+    pub redirect_uri: String,
     /// What the person agreed to, by name.
     pub terms: BTreeMap<String, String>,
 }
@@ -156,6 +165,9 @@ mod tests {
             state: "the-state".into(),
             nonce: "the-nonce".into(),
             verifier: Some("the-verifier".into()),
+            redirect_uri: "https://liaison.example/callback/crm".to_owned(),
+            issuer: None,
+            issuer_check: IssuerCheck::Required,
             terms: BTreeMap::from([("client".to_owned(), "web".to_owned())]),
         }
     }
@@ -199,6 +211,7 @@ mod tests {
             nonce: "nonce".into(),
             verifier: None,
             receipt_digest: receipt_digest("receipt"),
+            redirect_uri: String::new(),
             terms: BTreeMap::new(),
         };
         assert!(result.has_receipt("receipt"));

@@ -13,7 +13,10 @@ pub mod token_request;
 
 pub use api_answer::{VerificationOutcome, account, verification};
 pub use api_request::{Credential, account_request, same_request, verification_request};
-pub use authorization::{Attempt, CallbackAnswer, ProviderError, authorization_url, parse_callback};
+pub use authorization::{
+    Attempt, CallbackAnswer, ProviderError, authorization_url, is_from, is_openid, issuer, loopback_address,
+    parse_callback, uses_pkce,
+};
 pub use build::BuildFault;
 pub use client::ClientCredentials;
 pub use failure::{Class, Failure};
