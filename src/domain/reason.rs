@@ -86,6 +86,11 @@ reasons! {
     /// The consent is gone; a person has to authenticate again.
     ReconsentRequired: User, Stuck, "The provider no longer accepts the consent; authenticate again.";
 
+    /// The consent was given by another account than the one before.
+    AccountChanged: User, Settled, "Another account than before has authenticated this connection.";
+    /// The provider does not know the redirect address.
+    RedirectURIMismatch: User, Stuck, "The redirect address is not registered at the provider.";
+
     /// The provider does not accept the OAuth client.
     ClientRejected: User, Stuck, "The provider rejected the OAuth client.";
     /// The provider does not accept the credential.
