@@ -8,6 +8,7 @@ use super::parameters::{ParameterFault, Values};
 use super::pointer::Pointer;
 use super::success::SuccessRule;
 use crate::api::AuthType;
+use crate::api::connector::RedirectMode;
 
 /// A Connector's description without faults. Made by [`super::check`] alone.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Definition {
     pub(super) account: Option<AccountSource>,
     pub(super) verification: Option<ApiRequest>,
     pub(super) success_rule: SuccessRule,
+    pub(super) redirect: RedirectMode,
 }
 
 /// How the account of a credential is found.
@@ -46,6 +48,11 @@ impl Definition {
     /// Where the application's owner explains how to get credentials.
     pub fn documentation_url(&self) -> Option<&str> {
         self.documentation_url.as_deref()
+    }
+
+    /// Which redirect address an authorization code flow uses.
+    pub fn redirect(&self) -> RedirectMode {
+        self.redirect
     }
 
     /// The ways to authenticate, in the connector's order. OAuth2BringYourOwnApp follows

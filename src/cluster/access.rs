@@ -24,6 +24,7 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "folders/status", &["patch"]),
     access("liaison.dev", "connections", &["get", "list", "watch", "patch"]),
     access("liaison.dev", "connections/status", &["patch"]),
+    access("liaison.dev", "consentrequests", &["get", "list", "watch"]),
     // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
     access("", "secrets", &["get", "list", "watch", "create", "patch"]),
     access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),

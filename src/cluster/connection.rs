@@ -5,11 +5,14 @@ use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt};
 
-use crate::api::Connection;
+use crate::api::consent_request::Phase;
+use crate::api::{Connection, ConsentRequest};
 use crate::domain::conditions::{self, ConditionType};
-use crate::domain::connection::{ConnectorState, Effect, FolderState, Observed, Outcome, decide, learn};
+use crate::domain::connection::{
+    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, learn,
+};
 use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
 
@@ -41,6 +44,7 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
         credentials: secrets.state_of(namespace, spec.credentials.as_ref(), keyring).await?,
         oauth_app: secrets.state_of(namespace, spec.oauth_app.as_ref(), keyring).await?,
         token: seen.state.clone(),
+        consent: failed_consent(context, connection),
         settings: context.settings.clone(),
         connection: connection.clone(),
     };
@@ -54,6 +58,28 @@ fn connector_state(context: &Context, name: &str) -> ConnectorState {
         Some(Err(fault)) => ConnectorState::Invalid(vec![fault.error.clone()]),
         Some(Ok(connector)) => context.definitions.state_of(connector),
     }
+}
+
+/// The latest consent of this Connection, and of no other of its name, that came to nothing.
+fn failed_consent(context: &Context, connection: &Connection) -> Option<FailedConsent> {
+    let requests = context.consents.state();
+    let requests = requests.iter().filter_map(|object| object.0.as_ref().ok());
+    let own = requests.filter(|request| {
+        request.metadata.namespace == connection.metadata.namespace
+            && Some(&request.spec.connection_ref.uid) == connection.metadata.uid.as_ref()
+    });
+    own.filter_map(end_of_failed).max_by_key(|failed| failed.at)
+}
+
+/// How a consent that came to nothing ended. A word that this version does not know is another version's to tell.
+fn end_of_failed(request: &ConsentRequest) -> Option<FailedConsent> {
+    let status = request.status.as_ref().filter(|status| status.phase == Some(Phase::Failed))?;
+    Some(FailedConsent {
+        id: request.uid()?,
+        at: status.ended_at.as_ref()?.0,
+        reason: status.reason.as_deref()?.parse().ok()?,
+        message: status.message.clone().unwrap_or_default(),
+    })
 }
 
 /// The folder of a namespace is the one whose status says that it owns it; one that only asks for it is not ready.

@@ -23,7 +23,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
-use crate::api::{Connection, Connector, Folder};
+use crate::api::{Connection, Connector, ConsentRequest, Folder};
 use crate::domain::connection::Settings;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
@@ -64,6 +64,8 @@ pub struct Context {
     pub folders: Store<Guarded<Folder>>,
     /// Connections, as last seen.
     pub connections: Store<Guarded<Connection>>,
+    /// ConsentRequests, as last seen.
+    pub consents: Store<Guarded<ConsentRequest>>,
     /// Connections as this process left them, until the watch shows it.
     pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.

@@ -49,6 +49,7 @@ pub(super) struct Seen {
 
 /// What became of a write.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and mostly of the large variant")]
 pub(super) enum Write {
     /// It is stored.
     Done(TokenFacts),
@@ -150,11 +151,15 @@ fn facts_of(sequence: i64, consent_id: &str, record: &TokenRecord) -> TokenFacts
         consent_id: consent_id.to_owned(),
         issued_at: record.issued_at,
         expires_at: record.expires_at,
-        rotates: record.refresh_token.is_some(),
+        refreshable: record.refresh_token.is_some(),
+        refresh_token_expires_at: record.refresh_token_expires_at,
         requested_scopes: record.requested_scopes.clone(),
         granted_scopes: record.granted_scopes.clone(),
         client_id: record.client_id.clone(),
         targets: record.targets.clone(),
+        authenticated_by: record.authenticated_by.clone(),
+        account: record.account.clone(),
+        answers: record.answers.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod conditions;
 pub mod connection;
 pub mod connector;
+pub mod consent;
 pub mod decision;
 pub mod folder;
 pub mod reason;

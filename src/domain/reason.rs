@@ -106,8 +106,10 @@ reasons! {
     ReceiptMismatch: User, Settled, "The receipt is not the one that the browser was given.";
     /// The answer came from another issuer than the one that was asked.
     ResponseMismatch: Administrator, Settled, "The answer came from another issuer than the one that was asked.";
+    /// The consent was given by another account than the one before.
+    AccountChanged: User, Settled, "Another account than before has authenticated this connection.";
     /// The provider does not know the redirect address.
-    RedirectURIMismatch: User, Stuck, "The provider does not know the redirect address.";
+    RedirectURIMismatch: User, Stuck, "The redirect address is not registered at the provider.";
 
     /// The provider does not accept the OAuth client.
     ClientRejected: User, Stuck, "The provider rejected the OAuth client.";

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::names::FOLDER_LABEL;
-use crate::api::{Connection, Connector, Folder};
+use crate::api::{Connection, Connector, ConsentRequest, Folder};
 use crate::cluster::watch::{self, Watched};
 use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector};
 use crate::domain::connection;
@@ -85,6 +85,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
     let connections = watch::objects::<Connection>(Api::all(client.clone()));
+    let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
     let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
     let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
     let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
@@ -106,6 +107,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         definitions: connector::Definitions::default(),
         folders: folders.store.clone(),
         connections: connections.store.clone(),
+        consents: consents.store.clone(),
         written: OwnWrites::default(),
         secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
@@ -113,12 +115,14 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let complete = {
         let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
         let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
+        let consents = consents.store.clone();
         async move {
             tokio::try_join!(
                 connectors.wait_until_ready(),
                 folders.wait_until_ready(),
                 credentials.wait_until_ready(),
                 tokens.wait_until_ready(),
+                consents.wait_until_ready(),
             )
             .is_ok()
         }
@@ -144,6 +148,9 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
                 context.records.forget(&changed.uid().unwrap_or_default());
             }
             watch::connection_of_token(&context.connections, changed)
+        }),
+        connections_of(&context, consents, |context, changed: &Guarded<ConsentRequest>, _| {
+            watch::connection_of_consent(&context.connections, changed)
         }),
     ];
 
@@ -222,7 +229,7 @@ impl Passes {
     async fn over_connections(
         &self,
         connections: Watched<Guarded<Connection>>,
-        causes: [Caused<Connection>; 4],
+        causes: [Caused<Connection>; 5],
         complete: impl Future<Output = bool>,
     ) {
         tokio::select! {

@@ -144,6 +144,7 @@ fn decisions(settings: &Settings) -> connection::Settings {
         verify_interval: settings.verify_interval,
         egress_exceptions: settings.egress_exceptions.iter().map(HostAndPort::parts).collect(),
         egress_addresses: settings.egress_addresses.clone(),
+        public_url: settings.public_url.to_string(),
     }
 }
 

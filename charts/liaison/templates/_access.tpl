@@ -45,6 +45,14 @@
   verbs:
   - patch
 - apiGroups:
+  - liaison.dev
+  resources:
+  - consentrequests
+  verbs:
+  - get
+  - list
+  - watch
+- apiGroups:
   - ''
   resources:
   - secrets

@@ -99,6 +99,9 @@ async fn grant(
         client_id: client.id,
         auth_type: prepared.method.auth_type().to_string(),
         targets: prepared.targets.clone(),
+        authenticated_by: None,
+        account: None,
+        answers: None,
     })))
 }
 
@@ -149,7 +152,7 @@ fn store_blocked(cause: &str) -> Outcome {
 
 /// A new leader leaves a rotating refresh token alone for as long as the old one's last request may take.
 fn may_rotate(context: &Context, seen: &Seen) -> bool {
-    let rotates = matches!(&seen.state, TokenState::Present(token) if token.rotates);
+    let rotates = matches!(&seen.state, TokenState::Present(token) if token.refreshable);
     let settled =
         context.leadership.leads_since().is_some_and(|since| since.elapsed() >= context.provider_timeout);
     !rotates || settled

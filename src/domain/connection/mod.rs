@@ -4,6 +4,7 @@ mod deletion;
 mod health;
 mod learn;
 mod observed;
+mod person;
 mod prepare;
 mod schedule;
 mod static_credential;
@@ -23,11 +24,13 @@ use super::decision::{self, Decision, Event};
 use super::reason::{Fixer, Reason};
 
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
-pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
+pub use observed::{
+    ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
+};
 pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
 
 /// Longest address that a status shows.
-const BASE_URL_LIMIT: usize = 2048;
+const ADDRESS_LIMIT: usize = 2048;
 
 /// One thing to do outside for a Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +92,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     let mut facts = observed.status();
     facts.observed_generation = observed.connection.metadata.generation;
     token::record_facts(observed, &mut facts);
+    person::describe(observed, &mut facts);
 
     let prepared = prepare(observed);
     let authenticated = match &prepared {
@@ -134,11 +138,7 @@ fn authentication(
         auth_type if auth_type.is_static() => static_credential::assess(observed, prepared, facts, now),
         AuthType::OAuth2ClientCredentials => token::assess(observed, prepared, facts, now),
         AuthType::None => Assessment::of(Verdict::yes(Reason::NoCredentialsNeeded, "")),
-        auth_type if auth_type.needs_person() => Assessment::of(Verdict::no(
-            Reason::AwaitingAuthentication,
-            "a person has to authenticate this connection in a browser, which this version cannot offer yet; choose \
-             another auth type, or wait for a version that can",
-        )),
+        auth_type if auth_type.needs_person() => person::assess(observed, facts, now),
         auth_type => Assessment::of(Verdict::no(
             Reason::AuthTypeNotAvailable,
             format!("this version of Liaison cannot authenticate with {auth_type} yet"),
@@ -169,7 +169,7 @@ fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut Connection
     let spec = &observed.connection.spec;
     facts.auth_type = Some(prepared.method.auth_type());
     let base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
-    facts.base_url = base_url.filter(|url| url.len() <= BASE_URL_LIMIT);
+    facts.base_url = base_url.filter(|url| url.len() <= ADDRESS_LIMIT);
     let source = spec.oauth_app.as_ref().or(spec.credentials.as_ref());
     facts.credential_source = source.map(|source| format!("Connection/{}", source.secret_ref.name));
 }

@@ -79,6 +79,12 @@ pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
     Ok(Prepared { definition, method, values, scopes, targets, credential, client_id, inputs })
 }
 
+/// The way to authenticate as far as it is known, whatever else is missing.
+pub(super) fn chosen(observed: &Observed) -> Option<(&Definition, &Method)> {
+    let (definition, _) = connector(observed).ok()?;
+    Some((definition, method(observed, definition).ok()?))
+}
+
 fn folder(observed: &Observed) -> Result<(), Blocked> {
     let namespace = observed.namespace();
     match &observed.folder {

@@ -18,6 +18,9 @@ use super::{Assessment, Effect, TokenPlan, schedule};
 /// Characters of an account that are shown.
 const ACCOUNT_LIMIT: usize = 256;
 
+/// Characters of a cluster's user name that are shown.
+const USER_LIMIT: usize = 1024;
+
 /// Scopes that a status lists, and the length of one.
 const SCOPES_LIMIT: usize = 64;
 const SCOPE_LENGTH_LIMIT: usize = 256;
@@ -31,17 +34,26 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
     if rolled_back(observed, token) {
         return;
     }
-    if facts.account.as_deref().is_none_or(|account| account == ACCOUNT_BEFORE_AUTHENTICATION) {
+    let unknown = facts.account.as_deref().is_none_or(|account| account == ACCOUNT_BEFORE_AUTHENTICATION);
+    if let Some(account) = &token.account {
+        facts.account = Some(shown_account(account));
+    } else if unknown && token.authenticated_by.is_none() {
         // A client that acts for itself is its own account, until the provider names a better one.
         facts.account = Some(shown_account(&token.client_id));
     }
+    facts.authenticated_by = token.authenticated_by.as_deref().map(shown_user);
     facts.token = Some(TokenStatus {
         sequence: token.sequence,
         expires_at: token.expires_at.map(whole_seconds),
         last_refresh_time: Some(whole_seconds(token.issued_at)),
         granted_scopes: shown_scopes(&token.granted_scopes),
-        refresh_token_expires_at: None,
+        refresh_token_expires_at: token.refresh_token_expires_at.map(whole_seconds),
     });
+}
+
+/// A cluster's user as a status can hold it.
+fn shown_user(user: &str) -> String {
+    user.chars().take(USER_LIMIT).collect()
 }
 
 /// An account as a status can hold it.
@@ -164,7 +176,7 @@ fn present(
         return Assessment::of(verdict).again_at(due);
     }
     let consent = if anew { wanted } else { token.consent_id.clone() };
-    let plan = plan(token.sequence, token.rotates, consent);
+    let plan = plan(token.sequence, token.refreshable, consent);
     let mut assessment = attempt(observed, prepared, facts, plan, verdict, now);
     if assessment.verdict.holds() {
         // The verdict changes by itself when the token expires.

@@ -1,5 +1,6 @@
 //! Decisions about Connections, over snapshots that a few words build.
 
+mod consent;
 mod deletion;
 mod health;
 mod life;
@@ -116,11 +117,13 @@ fn on(connector: &str) -> Observed {
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
+        consent: None,
         settings: Arc::new(Settings {
             refresh_fraction: 0.8,
             verify_interval: Duration::from_hours(1),
             egress_exceptions: BTreeSet::new(),
             egress_addresses: Vec::new(),
+            public_url: "https://liaison.example.com/".to_owned(),
         }),
     }
 }
@@ -152,11 +155,15 @@ fn issued_at(observed: &Observed, second: i64, lifetime: Option<i64>) -> TokenFa
         consent_id: String::new(),
         issued_at: at(second),
         expires_at: lifetime.map(|lifetime| at(second + lifetime)),
-        rotates: false,
+        refreshable: false,
+        refresh_token_expires_at: None,
         requested_scopes: prepared.scopes.clone(),
         granted_scopes: prepared.scopes.clone(),
         client_id: prepared.client_id.clone().unwrap_or_default(),
         targets: prepared.targets.clone(),
+        authenticated_by: None,
+        account: None,
+        answers: None,
     }
 }
 

@@ -272,24 +272,6 @@ fn an_older_record_is_no_credential_while_a_prerequisite_is_missing_either() {
 }
 
 #[test]
-fn a_connection_for_a_person_awaits_one() {
-    let mut observed = client(SEVERAL);
-    observed.connection.spec.auth_type = Some(AuthType::OAuth2BringYourOwnApp);
-    let decision = decide(&observed, at(0));
-    assert_eq!((decision.effect, decision.next), (None, None));
-    assert_eq!(
-        condition(&decision.status, ConditionType::Ready),
-        (
-            "False".to_owned(),
-            "AwaitingAuthentication".to_owned(),
-            "a person has to authenticate this connection in a browser, which this version cannot offer yet; choose \
-             another auth type, or wait for a version that can"
-                .to_owned()
-        )
-    );
-}
-
-#[test]
 fn a_connector_without_credentials_is_ready_at_once() {
     let observed = on("displayName: Feed\nbaseURL: https://feed.example.com\nauthMethods: [{type: None}]");
     assert_eq!(standing(&observed, 0), pair("True/NoCredentialsNeeded", "True/Ready"));

@@ -61,7 +61,7 @@ fn a_refresh_is_due_at_a_fraction_of_the_lifetime_spread_over_connections() {
 fn a_refresh_that_rotates_is_rehearsed() {
     let mut observed = with_token(CLIENT);
     let TokenState::Present(token) = &mut observed.token else { unreachable!() };
-    token.rotates = true;
+    token.refreshable = true;
     assert_eq!(decide(&observed, due()).effect, Some(plan(1, true, "")));
 }
 
