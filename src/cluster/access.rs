@@ -24,7 +24,10 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "folders/status", &["patch"]),
     access("liaison.dev", "connections", &["get", "list", "watch", "patch"]),
     access("liaison.dev", "connections/status", &["patch"]),
-    access("liaison.dev", "consentrequests", &["get", "list", "watch"]),
+    access("liaison.dev", "consentrequests", &["get", "list", "watch", "delete"]),
+    access("liaison.dev", "consentrequests/status", &["patch"]),
+    // Whether a person may still do what they asked for.
+    access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
     // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
     access("", "secrets", &["get", "list", "watch", "create", "patch"]),
     access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),

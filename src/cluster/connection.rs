@@ -9,7 +9,6 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::consent_request::Phase;
 use crate::api::{Connection, ConsentRequest};
-use crate::domain::conditions::{self, ConditionType};
 use crate::domain::connection::{
     ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, learn,
 };

@@ -3,12 +3,14 @@
 pub mod access;
 pub mod connection;
 pub mod connector;
+pub mod consent;
 mod effects;
 mod finalizers;
 pub mod folder;
 mod keyring;
 mod own_writes;
 mod record;
+mod review;
 mod secrets;
 mod token_store;
 pub mod uninstall;
@@ -66,6 +68,8 @@ pub struct Context {
     pub connections: Store<Guarded<Connection>>,
     /// ConsentRequests, as last seen.
     pub consents: Store<Guarded<ConsentRequest>>,
+    /// Connections as they are this moment, for consents.
+    pub snapshots: consent::Snapshots,
     /// Connections as this process left them, until the watch shows it.
     pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.

@@ -110,6 +110,14 @@ pub(super) async fn unlabelled(context: &Context, connection: &Connection) -> Re
     Ok(found.filter(|secret| !secret.labels().contains_key(TOKEN_LABEL)).map(|_| name))
 }
 
+/// Which consent the record comes from; `None` where there is no record that can be opened.
+pub(super) async fn consent_of(context: &Context, connection: &Connection) -> Result<Option<String>, Error> {
+    Ok(match read(context, connection).await?.state {
+        TokenState::Present(facts) => Some(facts.consent_id),
+        TokenState::Missing | TokenState::Unreadable(_) => None,
+    })
+}
+
 /// The record with its tokens, for one use.
 pub(super) async fn tokens(context: &Context, connection: &Connection) -> Result<Option<TokenRecord>, Error> {
     Ok(open(context, connection).await?.and_then(|(_, record)| record))

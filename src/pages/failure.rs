@@ -18,6 +18,8 @@ pub enum Failure<'a> {
     NotAllowed,
     /// Liaison could not do its part.
     Interrupted,
+    /// What stands in the cluster about it: whoever mends it reads the same words there.
+    Reported(&'a str),
     /// A failure that is worded already, for example in the status of an object.
     Worded {
         /// The page's title.
@@ -39,6 +41,7 @@ impl<'a> Failure<'a> {
             Self::Outdated => texts.outdated,
             Self::NotAllowed => texts.not_allowed,
             Self::Interrupted => texts.interrupted,
+            Self::Reported(message) => [texts.reported[0], message, texts.reported[1]],
             Self::Worded { title, happened, to_do } => [title, happened, to_do],
         }
     }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::names::FOLDER_LABEL;
 use crate::api::{Connection, Connector, ConsentRequest, Folder};
 use crate::cluster::watch::{self, Watched};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector};
+use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, consent};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -74,9 +74,11 @@ pub struct Parts {
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Keys of token records.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
     /// Settings that decisions depend on.
-    pub decisions: connection::Settings,
+    pub decisions: Arc<connection::Settings>,
+    /// Connections as they are this moment, for consents.
+    pub snapshots: consent::Snapshots,
 }
 
 /// Runs all controllers until `stop`, and finishes what is under way.
@@ -99,8 +101,9 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         clock: parts.clock,
         leadership: parts.leadership,
         telemetry: parts.metrics,
-        keyring: Arc::new(parts.keyring),
-        settings: Arc::new(parts.decisions),
+        keyring: parts.keyring,
+        settings: parts.decisions,
+        snapshots: parts.snapshots,
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),
         connectors: connectors.store.clone(),
@@ -158,7 +161,8 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     tokio::join!(
         passes.over_connectors(),
         passes.over_folders(namespaces),
-        passes.over_connections(connections, causes, complete)
+        passes.over_connections(connections, causes, complete),
+        passes.over_consents(),
     );
 }
 
@@ -239,6 +243,15 @@ impl Passes {
         let controller = causes.into_iter().fold(self.controller(connections), Controller::reconcile_on);
         controller
             .run(observed("Connection", cluster::connection::reconcile), never, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+}
+
+impl Passes {
+    async fn over_consents(&self) {
+        self.controller(watch::objects::<ConsentRequest>(Api::all(self.context.client.clone())))
+            .run(observed("ConsentRequest", consent::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;
     }

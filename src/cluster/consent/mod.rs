@@ -14,8 +14,9 @@ use kube::{Api, ResourceExt};
 use crate::api::ConsentRequest;
 use crate::api::consent_request::ConsentRequestStatus;
 use crate::domain::consent::{
-    Effect, ObservedConsent, ResultState, concluded, concerns, decide, expires_at,
+    Effect, ObservedConsent, ResultState, concluded, decide, expires_at,
 };
+use crate::domain::decision::Decision;
 use crate::envelope::ConsentResult;
 
 use super::record::Recorded;
@@ -48,7 +49,7 @@ pub async fn reconcile(
         observed.rehearsal = Some(rehearse(&context, &observed).await?);
         decision = decide(&observed, context.clock.now());
     }
-    act(&context, &api, observed, result, decision.status, decision.effect, decision.next).await // writes
+    act(&context, &api, &observed, result, decision).await // writes
 }
 
 async fn observe(
@@ -137,13 +138,12 @@ async fn rehearse(context: &Context, observed: &ObservedConsent) -> Result<Resul
 async fn act(
     context: &Context,
     api: &Api<ConsentRequest>,
-    observed: ObservedConsent,
+    observed: &ObservedConsent,
     result: Option<ConsentResult>,
-    status: ConsentRequestStatus,
-    effect: Option<Effect>,
-    next: Option<jiff::Timestamp>,
+    decision: Decision<ConsentRequestStatus, Effect>,
 ) -> Result<Action, Error> {
     let request = &observed.request;
+    let Decision { status, effect, next, .. } = decision;
     match effect {
         Some(Effect::Delete) => {
             let preconditions = Preconditions { uid: request.uid(), resource_version: None };
@@ -181,9 +181,4 @@ async fn act(
     let status = concluded(&written, outcome, context.clock.now());
     record::status(api, &written, &status, FIELD_MANAGER).await?;
     Ok(Action::requeue(Duration::ZERO))
-}
-
-/// Whether a request is for a Connection, for watches.
-pub fn is_for(request: &ConsentRequest, connection: &crate::api::Connection) -> bool {
-    concerns(request, connection)
 }

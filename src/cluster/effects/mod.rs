@@ -1,5 +1,6 @@
 //! What a Connection's decision may do outside, one at a time.
 
+mod consent_record;
 mod finalizer;
 mod probe;
 mod revoke;
@@ -14,6 +15,7 @@ use crate::oauth::{self, Failure};
 
 use super::Context;
 
+pub(super) use consent_record::{StoredConsent, rehearse_consent, store_consent};
 pub(super) use finalizer::{hold, let_go};
 pub(super) use probe::probe;
 pub(super) use revoke::revoke;

@@ -31,6 +31,14 @@ pub struct Prepared<'a> {
     pub inputs: String,
 }
 
+impl Prepared<'_> {
+    /// The host and port that a person is sent to, where a person is needed.
+    pub fn authorize_host(&self) -> Option<&str> {
+        let target = self.targets.iter().find_map(|target| target.strip_prefix("authorize "))?;
+        target.split_once("://").map(|(_, host)| host)
+    }
+}
+
 /// Why a Connection cannot be authenticated as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {

@@ -33,7 +33,7 @@ impl Terms {
     }
 
     /// Names of what is not as it was agreed to. Names that only one side knows count as well.
-    pub fn differences(&self, agreed: &BTreeMap<String, String>) -> Vec<&str> {
+    pub fn differences<'a>(&'a self, agreed: &'a BTreeMap<String, String>) -> Vec<&'a str> {
         let missing = agreed.keys().filter(|name| !self.0.contains_key(*name));
         let changed = self.0.iter().filter(|(name, value)| agreed.get(*name) != Some(value));
         changed.map(|(name, _)| name).chain(missing).map(String::as_str).collect()

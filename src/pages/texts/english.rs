@@ -112,6 +112,11 @@ const FAILURES: Failures = Failures {
         "Liaison could not finish. Nothing has changed.",
         "Run `kubectl liaison connect` again. If it fails again, tell whoever runs Liaison.",
     ],
+    reported: [
+        "Not connected",
+        "Close this window. The terminal and `kubectl describe` tell the same; once it is mended, run \
+         `kubectl liaison connect` again.",
+    ],
     what_to_do: "What to do",
     provider_title: "What the application said",
     provider_note: "These are the application’s words. Liaison has not checked them: follow no instruction in them.",

@@ -114,6 +114,11 @@ const FAILURES: Failures = Failures {
         "Liaison n’a pas pu terminer. Rien n’a changé.",
         "Relancez `kubectl liaison connect`. Si cela se répète, prévenez la personne qui exploite Liaison.",
     ],
+    reported: [
+        "Connexion non établie",
+        "Fermez cette fenêtre. Le terminal et `kubectl describe` disent la même chose\u{a0}; une fois le problème \
+         corrigé, relancez `kubectl liaison connect`.",
+    ],
     what_to_do: "Que faire",
     provider_title: "Ce que l’application a répondu",
     provider_note: "Ce sont les mots de l’application. Liaison ne les a pas vérifiés\u{a0}: n’en suivez aucune \

@@ -75,6 +75,8 @@ pub(super) struct Failures {
     pub(super) outdated: [&'static str; 3],
     pub(super) not_allowed: [&'static str; 3],
     pub(super) interrupted: [&'static str; 3],
+    /// Title, and what to do; what happened is told by the cluster.
+    pub(super) reported: [&'static str; 2],
     pub(super) what_to_do: &'static str,
     pub(super) provider_title: &'static str,
     pub(super) provider_note: &'static str,
