@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -150,7 +150,11 @@ async fn depart(
     }
 }
 
-async fn arrive(State(public): State<Public>, headers: HeaderMap, uri: Uri) -> Response {
+async fn arrive(State(public): State<Public>, method: Method, headers: HeaderMap, uri: Uri) -> Response {
+    if method != Method::GET {
+        // A code is good once; what only asks for headers does not get to spend it.
+        return refused(&headers, LinkRefusal::NotValid);
+    }
     let cookies = public.cookies.of(&headers);
     let arrived = public.desk.arrive(uri.path(), uri.query().unwrap_or_default(), &cookies).await;
     match arrived {
