@@ -22,6 +22,7 @@ pub mod own_servers;
 pub mod run_directory;
 pub mod strict_provider;
 pub mod waiting;
+pub mod walker;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
