@@ -22,6 +22,8 @@ pub(super) enum KeyUse {
     Records,
     /// Fingerprints of settings and secrets.
     Fingerprints,
+    /// Seals on stamps of who made a request.
+    RequesterStamps,
 }
 
 impl KeyUse {
@@ -29,6 +31,7 @@ impl KeyUse {
         match self {
             Self::Records => b"liaison.dev/token-record",
             Self::Fingerprints => b"liaison.dev/fingerprint",
+            Self::RequesterStamps => b"liaison.dev/requester-stamp",
         }
     }
 }

@@ -25,6 +25,7 @@ use super::reason::{Fixer, Reason};
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
 pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
 pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
+pub(in crate::domain) use prepare::{method, parameters};
 
 /// Longest address that a status shows.
 const BASE_URL_LIMIT: usize = 2048;
