@@ -112,16 +112,11 @@ fn take(observed: &Observed) -> (Verdict, Option<Effect>) {
     if let Err(fault) = path(folder, &observed.folders) {
         return (fault, None);
     }
-    if RESERVED.contains(&namespace) || namespace == observed.operator_namespace {
-        let message = format!(
-            "namespace \"{namespace}\" belongs to the cluster or the operator; choose another spec.namespace"
-        );
-        return (Verdict::no(Reason::NamespaceReserved, message), None);
+    if let Err(fault) = reserved(namespace, &observed.operator_namespace) {
+        return (fault, None);
     }
     if let Some(elder) = elder_claimant(folder, &observed.folders) {
-        let message =
-            format!("folder \"{elder}\" has namespace \"{namespace}\"; delete this Folder, or that one");
-        return (Verdict::no(Reason::NamespaceTaken, message), None);
+        return (taken(elder, namespace), None);
     }
     if !held(folder) {
         return (Verdict::no(Reason::Pending, "the folder is being set up"), Some(Effect::Hold));
@@ -165,35 +160,59 @@ fn leave(observed: &Observed) -> (Verdict, Option<Effect>) {
     if !held(folder) {
         return (Verdict::no(Reason::Pending, "the folder is going"), None);
     }
-    let children: Vec<_> = observed
-        .folders
-        .iter()
-        .filter(|child| child.spec.parent_ref.as_ref().is_some_and(|parent| parent.name == name))
-        .filter_map(|child| child.metadata.name.as_deref())
-        .collect();
     let owns = observed
         .namespace
         .as_ref()
         .is_some_and(|facts| facts.labels.get(FOLDER_LABEL).is_some_and(|owner| owner == name));
-    if !children.is_empty() {
-        let message = format!("folder \"{name}\" still holds folders: {}", children.join(", "));
-        return (Verdict::no(Reason::FolderNotEmpty, message), None);
+    let connections: &[String] = if owns { &observed.contents.connections } else { &[] };
+    if let Err(fault) = empty(name, &observed.folders, connections) {
+        return (fault, None);
     }
     if !owns {
         return (Verdict::no(Reason::Pending, "the folder is going"), Some(Effect::Release));
-    }
-    if !observed.contents.connections.is_empty() {
-        let message = format!(
-            "folder \"{name}\" still holds connections: {}; delete them first",
-            observed.contents.connections.join(", ")
-        );
-        return (Verdict::no(Reason::FolderNotEmpty, message), None);
     }
     let facts = observed.namespace.clone().unwrap_or_default();
     let made_by_us = facts.annotations.get(CREATED_BY_ANNOTATION) == folder.metadata.uid.as_ref();
     let delete = made_by_us && !observed.contents.workloads && !facts.terminating;
     let effect = if delete { Effect::DeleteNamespace } else { Effect::Release };
     (Verdict::no(Reason::Pending, "the folder is going"), Some(effect))
+}
+
+/// Whether a folder may have a namespace of this name at all.
+pub(super) fn reserved(namespace: &str, operator_namespace: &str) -> Result<(), Verdict> {
+    if RESERVED.contains(&namespace) || namespace == operator_namespace {
+        let message = format!(
+            "namespace \"{namespace}\" belongs to the cluster or the operator; choose another spec.namespace"
+        );
+        return Err(Verdict::no(Reason::NamespaceReserved, message));
+    }
+    Ok(())
+}
+
+/// What to say of a namespace that an elder folder has.
+pub(super) fn taken(elder: &str, namespace: &str) -> Verdict {
+    let message =
+        format!("folder \"{elder}\" has namespace \"{namespace}\"; delete this Folder, or that one");
+    Verdict::no(Reason::NamespaceTaken, message)
+}
+
+/// Whether nothing keeps a folder from going: no folder below it, and none of these connections.
+pub(super) fn empty(name: &str, folders: &[Folder], connections: &[String]) -> Result<(), Verdict> {
+    let children: Vec<_> = folders
+        .iter()
+        .filter(|child| child.spec.parent_ref.as_ref().is_some_and(|parent| parent.name == name))
+        .filter_map(|child| child.metadata.name.as_deref())
+        .collect();
+    if !children.is_empty() {
+        let message = format!("folder \"{name}\" still holds folders: {}", children.join(", "));
+        return Err(Verdict::no(Reason::FolderNotEmpty, message));
+    }
+    if connections.is_empty() {
+        return Ok(());
+    }
+    let listed = connections.join(", ");
+    let message = format!("folder \"{name}\" still holds connections: {listed}; delete them first");
+    Err(Verdict::no(Reason::FolderNotEmpty, message))
 }
 
 fn held(folder: &Folder) -> bool {
@@ -214,7 +233,7 @@ fn elder_claimant<'a>(folder: &Folder, folders: &'a [Folder]) -> Option<&'a str>
 }
 
 /// Display names from the root down, such as `Finance/AP`.
-fn path(folder: &Folder, folders: &[Folder]) -> Result<String, Verdict> {
+pub(super) fn path(folder: &Folder, folders: &[Folder]) -> Result<String, Verdict> {
     let name = folder.metadata.name.as_deref().unwrap_or_default();
     let mut names = vec![folder.spec.display_name.as_str()];
     let mut current = folder;

@@ -26,6 +26,8 @@ pub(super) enum KeyUse {
     ConsentSessions,
     /// What a browser brought back from it.
     ConsentResults,
+    /// Seals on stamps of who made a request.
+    RequesterStamps,
 }
 
 impl KeyUse {
@@ -35,6 +37,7 @@ impl KeyUse {
             Self::Fingerprints => b"liaison.dev/fingerprint",
             Self::ConsentSessions => b"liaison.dev/consent-session",
             Self::ConsentResults => b"liaison.dev/consent-result",
+            Self::RequesterStamps => b"liaison.dev/requester-stamp",
         }
     }
 }

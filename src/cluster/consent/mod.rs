@@ -17,7 +17,7 @@ use crate::domain::consent::{
     Effect, ObservedConsent, ResultState, concluded, decide, expires_at,
 };
 use crate::domain::decision::Decision;
-use crate::envelope::ConsentResult;
+use crate::envelope::{ConsentResult, RequesterStamp};
 
 use super::record::Recorded;
 use super::{Context, Error, Guarded, again_at, effects, record, review, token_store};
@@ -100,9 +100,12 @@ fn sealed_result(context: &Context, request: &ConsentRequest) -> (ResultState, O
     }
 }
 
+/// Whether the stamp of who made the request is our own, whatever became of the webhook that makes it.
 fn is_stamped(context: &Context, request: &ConsentRequest) -> bool {
-    let _ = context;
-    request.spec.requester.is_some()
+    let Some(requester) = &request.spec.requester else { return false };
+    let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
+    let stamp = RequesterStamp { namespace, spec: &request.spec, requester };
+    context.keyring.requester_seal_matches(stamp, &requester.seal)
 }
 
 /// Open requests of the same person that were made before this one.

@@ -28,6 +28,7 @@ pub use observed::{
     ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
 };
 pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
+pub(in crate::domain) use prepare::{method, parameters};
 
 /// Longest address that a status shows.
 const ADDRESS_LIMIT: usize = 2048;

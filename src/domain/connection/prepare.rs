@@ -2,9 +2,9 @@
 
 use aws_lc_rs::digest;
 
-use crate::api::AuthType;
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::api::oauth2::ClientAuthentication;
+use crate::api::{AuthType, ConnectionSpec};
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 
@@ -63,8 +63,9 @@ pub fn prepare(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
 /// The same without the folder: what is needed to speak to the provider, also while the folder goes.
 pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
     let (definition, identity) = connector(observed)?;
-    let method = method(observed, definition)?;
-    let values = parameters(observed, definition, method)?;
+    let spec = &observed.connection.spec;
+    let method = method(spec, definition)?;
+    let values = parameters(spec, observed.credentials != SecretState::NotReferenced, definition, method)?;
     let credential = credential(observed, method)?;
     let client_id = oauth_client(observed, definition, method)?;
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
@@ -133,13 +134,17 @@ fn connector(observed: &Observed) -> Result<(&Definition, &str), Blocked> {
     }
 }
 
-fn method<'a>(observed: &Observed, definition: &'a Definition) -> Result<&'a Method, Blocked> {
-    let connector = &observed.connection.spec.connector_ref.name;
+/// The way that a Connection authenticates: the one that it names, or the only one that there is.
+pub(in crate::domain) fn method<'a>(
+    spec: &ConnectionSpec,
+    definition: &'a Definition,
+) -> Result<&'a Method, Blocked> {
+    let connector = &spec.connector_ref.name;
     let offered = definition.auth_types();
     let listed = || offered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     // A person's own app comes with the authorization code method; it has to be asked for.
     let own: Vec<_> = offered.iter().filter(|offered| **offered != AuthType::OAuth2BringYourOwnApp).collect();
-    let chosen = match (observed.connection.spec.auth_type, own.as_slice()) {
+    let chosen = match (spec.auth_type, own.as_slice()) {
         (Some(auth_type), _) => auth_type,
         (None, [only]) => **only,
         (None, _) => {
@@ -172,8 +177,13 @@ fn method<'a>(observed: &Observed, definition: &'a Definition) -> Result<&'a Met
     })
 }
 
-fn parameters(observed: &Observed, definition: &Definition, method: &Method) -> Result<Values, Blocked> {
-    let spec = &observed.connection.spec;
+/// The values of the plain parameters; `referenced` says whether the Connection names a Secret for the others.
+pub(in crate::domain) fn parameters(
+    spec: &ConnectionSpec,
+    referenced: bool,
+    definition: &Definition,
+    method: &Method,
+) -> Result<Values, Blocked> {
     let resolved = definition.resolve(method, &spec.parameters);
     let (missing, wrong): (Vec<_>, Vec<_>) = match &resolved {
         Ok(_) => (Vec::new(), Vec::new()),
@@ -184,10 +194,7 @@ fn parameters(observed: &Observed, definition: &Definition, method: &Method) -> 
         return Err(Blocked::because(Reason::ParametersInvalid, listed));
     }
     let mut needed: Vec<String> = missing.iter().map(|fault| parameter_of(fault)).collect();
-    let secrets = match observed.credentials {
-        SecretState::NotReferenced => method.secret_names().required,
-        _ => Vec::new(),
-    };
+    let secrets = if referenced { Vec::new() } else { method.secret_names().required };
     needed.extend(secrets.iter().cloned());
     if !needed.is_empty() {
         return Err(Blocked::because(

@@ -1,0 +1,55 @@
+//! Folders.
+
+use crate::api::Folder;
+use crate::domain::folder::{empty, path, reserved, taken};
+use crate::domain::reason::Reason;
+
+use super::Ruling;
+
+/// Judges a new folder beside those that are there. What it depends on cannot change afterwards, so an update passes.
+/// A parent that is missing may still come.
+pub fn folder(new: &Folder, folders: &[Folder], operator_namespace: &str) -> Ruling {
+    let namespace = new.namespace_name();
+    if let Err(fault) = reserved(namespace, operator_namespace) {
+        return Ruling::Refuse(fault.message);
+    }
+    if let Err(fault) = path(new, folders)
+        && fault.reason == Reason::FolderCycle
+    {
+        return Ruling::Refuse(fault.message);
+    }
+    let elder = folders
+        .iter()
+        .filter(|other| other.metadata.name != new.metadata.name)
+        // One that is going makes room.
+        .filter(|other| other.metadata.deletion_timestamp.is_none())
+        .filter(|other| other.namespace_name() == namespace)
+        .find_map(|other| other.metadata.name.as_deref());
+    match elder {
+        Some(elder) => Ruling::Refuse(taken(elder, namespace).message),
+        None => Ruling::Pass,
+    }
+}
+
+/// What a folder that is to be deleted holds.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// All folders.
+    pub folders: Vec<Folder>,
+    /// Names of the Connections in the namespace, if that is the folder's.
+    pub connections: Vec<String>,
+    /// Whether the namespace is being deleted, with all that is in it.
+    pub terminating: bool,
+}
+
+/// Judges a deletion: what a folder holds goes first.
+pub fn folder_deletion(old: &Folder, leaving: &Leaving) -> Ruling {
+    if old.metadata.deletion_timestamp.is_some() || leaving.terminating {
+        return Ruling::Pass;
+    }
+    let name = old.metadata.name.as_deref().unwrap_or_default();
+    match empty(name, &leaving.folders, &leaving.connections) {
+        Ok(()) => Ruling::Pass,
+        Err(fault) => Ruling::Refuse(fault.message),
+    }
+}

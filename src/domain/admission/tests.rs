@@ -1,0 +1,299 @@
+//! Rulings, and that each refusal says what its condition says.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::authentication::v1::UserInfo;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use rstest::rstest;
+
+use super::*;
+use crate::api::connector::Stability;
+use crate::api::consent_request::{Phase, Requester};
+use crate::api::schema::{NameReference, SecretSource};
+use crate::api::{
+    AuthType, Connection, ConnectionSpec, Connector, ConsentRequest, ConsentRequestSpec,
+    ConsentRequestStatus, Folder, FolderSpec,
+};
+use crate::catalogue;
+use crate::domain::conditions::{self, ConditionType};
+use crate::domain::connection::{
+    ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
+};
+use crate::domain::folder::{self as folders, Contents, NamespaceFacts};
+
+const SEVERAL: &str = r"
+displayName: GitHub
+authMethods:
+- {type: PersonalAccessToken, request: {headers: {Authorization: 'Bearer {token}'}}}
+- {type: OAuth2ClientCredentials, oauth2: {tokenURL: 'https://login.example.com/token'}}
+";
+
+const SITE: &str = r"
+displayName: Jira
+baseURL: https://{siteUrl}.example.com/api
+redirect: PerConnection
+parameters: [{name: siteUrl, required: true, pattern: '[a-z]+'}, {name: note, pattern: '.*'}]
+authMethods: [{type: PersonalAccessToken, request: {headers: {Authorization: 'Bearer {token}'}}}]
+";
+
+fn connector(yaml: &str) -> ConnectorSeen {
+    let connector = Connector::new("app", serde_yaml::from_str(yaml).unwrap());
+    let definition = Arc::new(catalogue::check(&connector.spec).unwrap());
+    ConnectorSeen::found(&connector, ConnectorState::Valid { definition, identity: "1/1".to_owned() })
+}
+
+fn spec(auth_type: Option<AuthType>, parameters: &[(&str, &str)], with_secret: bool) -> ConnectionSpec {
+    let source = SecretSource { secret_ref: NameReference { name: "s".to_owned() } };
+    ConnectionSpec {
+        connector_ref: NameReference { name: "app".to_owned() },
+        auth_type,
+        parameters: parameters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        credentials: with_secret.then_some(source),
+        ..ConnectionSpec::default()
+    }
+}
+
+/// What the condition of a Connection that slipped past admission says.
+fn condition(spec: &ConnectionSpec, connector: &ConnectorSeen) -> String {
+    let observed = Observed {
+        connection: Connection::new("c", spec.clone()),
+        connector: connector.state.clone(),
+        folder: FolderState::Ready("f".to_owned()),
+        credentials: match &spec.credentials {
+            None => SecretState::NotReferenced,
+            Some(source) => SecretState::NotFound(source.secret_ref.name.clone()),
+        },
+        oauth_app: SecretState::NotReferenced,
+        token: TokenState::Missing,
+        settings: Arc::new(Settings {
+            refresh_fraction: 0.5,
+            verify_interval: Duration::from_hours(1),
+            egress_exceptions: BTreeSet::new(),
+            egress_addresses: Vec::new(),
+        }),
+    };
+    prepare(&observed).unwrap_err().message
+}
+
+#[rstest]
+#[case(SEVERAL, spec(None, &[], false), "connector \"app\" supports several auth types; set spec.authType to one of")]
+#[case(
+    SEVERAL,
+    spec(Some(AuthType::OAuth2Password), &[], false),
+    "connector \"app\" does not support authType \"OAuth2Password\"; supported: "
+)]
+#[case(
+    SEVERAL,
+    spec(Some(AuthType::OAuth2BringYourOwnApp), &[], false),
+    "connector \"app\" has no OAuth2 authorization code method, so it cannot take your own app"
+)]
+#[case(
+    SITE,
+    spec(None, &[], false),
+    "connector \"app\" with authType \"PersonalAccessToken\" needs parameters: siteUrl, token"
+)]
+#[case(SITE, spec(None, &[("siteUrl", "A B")], true), "spec.parameters.siteUrl must match the pattern [a-z]+")]
+#[case(SITE, spec(None, &[("siteUrl", "a"), ("sitUrl", "b")], true), "spec.parameters.sitUrl is not a parameter")]
+fn a_refused_connection_reads_what_its_condition_would_say(
+    #[case] yaml: &str,
+    #[case] spec: ConnectionSpec,
+    #[case] begins: &str,
+) {
+    let connector = connector(yaml);
+    let new = Connection::new("c", spec.clone());
+    let Ruling::Refuse(message) = connection(None, &new, &connector) else { panic!("it passes") };
+    assert!(message.starts_with(begins), "{message}");
+    assert_eq!(message, condition(&spec, &connector));
+}
+
+#[test]
+fn what_is_missing_or_faulty_elsewhere_is_left_to_the_conditions() {
+    let new = Connection::new("c", spec(None, &[], false));
+    assert_eq!(connection(None, &new, &ConnectorSeen::not_found()), Ruling::Pass);
+    let faulty = ConnectorState::Invalid(vec!["x".to_owned()]);
+    let faulty = ConnectorSeen { state: faulty, stability: Stability::GA };
+    assert_eq!(connection(None, &new, &faulty), Ruling::Pass);
+    let new = Connection::new("c", spec(None, &[("siteUrl", "a")], true));
+    assert_eq!(connection(None, &new, &connector(SITE)), Ruling::Pass, "whether the Secret is there");
+}
+
+#[test]
+fn a_preview_is_told_once() {
+    let preview = format!("{SITE}stability: Preview\n");
+    let preview = connector(&preview);
+    let made = Connection::new("c", spec(None, &[("siteUrl", "a")], true));
+    let Ruling::Warn(text) = connection(None, &made, &preview) else { panic!("no warning") };
+    assert!(text.starts_with("connector \"app\" is a preview"), "{text}");
+    let mut changed = made.clone();
+    changed.spec.suspend = true;
+    assert_eq!(connection(Some(&made), &changed, &preview), Ruling::Pass);
+}
+
+#[test]
+fn only_a_change_of_the_spec_that_makes_it_wrong_is_refused() {
+    let connector = connector(SITE);
+    let wrong = Connection::new("c", spec(None, &[("gone", "x")], true));
+    let mut labelled = wrong.clone();
+    labelled.metadata.labels = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]));
+    assert_eq!(connection(Some(&wrong), &labelled, &connector), Ruling::Pass, "labels");
+
+    let mut suspended = wrong.clone();
+    suspended.spec.suspend = true;
+    assert_eq!(connection(Some(&wrong), &suspended, &connector), Ruling::Pass, "as wrong as before");
+
+    let mut worse = wrong.clone();
+    worse.spec.parameters.insert("other".to_owned(), "x".to_owned());
+    assert!(matches!(connection(Some(&wrong), &worse, &connector), Ruling::Refuse(_)));
+    worse.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(connection(Some(&wrong), &worse, &connector), Ruling::Pass, "it is going");
+}
+
+#[test]
+fn only_a_parameter_that_reaches_a_host_sends_credentials_elsewhere() {
+    let known = connector(SITE);
+    let at = |site, note| spec(None, &[("siteUrl", site), ("note", note)], true);
+    assert!(!reaches_other_hosts(&at("a", "x"), &at("a", "x"), &known));
+    assert!(!reaches_other_hosts(&at("a", "x"), &at("a", "y"), &known));
+    assert!(reaches_other_hosts(&at("a", "x"), &at("b", "x"), &known));
+    assert!(reaches_other_hosts(&spec(None, &[], true), &at("b", "x"), &known), "went nowhere before");
+    assert!(!reaches_other_hosts(&at("a", "x"), &spec(None, &[], true), &known), "goes nowhere");
+    assert!(reaches_other_hosts(&at("a", "x"), &at("a", "y"), &ConnectorSeen::not_found()), "nobody knows");
+    assert_eq!(referenced_secrets(&at("a", "x")), ["s"]);
+}
+
+fn a_folder(name: &str, parent: Option<&str>, namespace: &str) -> Folder {
+    let spec = FolderSpec {
+        display_name: name.to_uppercase(),
+        parent_ref: parent.map(|parent| NameReference { name: parent.to_owned() }),
+        namespace: Some(namespace.to_owned()),
+        ..FolderSpec::default()
+    };
+    let mut folder = Folder::new(name, spec);
+    folder.metadata.uid = Some(format!("uid-{name}"));
+    folder
+}
+
+/// What the condition of a Folder that slipped past admission says.
+fn folder_condition(folder: &Folder, others: &[Folder], contents: &[&str]) -> String {
+    let name = folder.metadata.name.clone().unwrap();
+    let observed = folders::Observed {
+        folder: folder.clone(),
+        folders: [others, std::slice::from_ref(folder)].concat(),
+        namespace: Some(NamespaceFacts {
+            labels: BTreeMap::from([(crate::api::names::FOLDER_LABEL.to_owned(), name)]),
+            ..NamespaceFacts::default()
+        }),
+        contents: Contents {
+            connections: contents.iter().map(ToString::to_string).collect(),
+            workloads: false,
+        },
+        operator_namespace: "liaison-system".to_owned(),
+    };
+    let status = folders::decide(&observed, jiff::Timestamp::UNIX_EPOCH).status;
+    conditions::find(&status.conditions, ConditionType::Ready).unwrap().message.clone()
+}
+
+#[rstest]
+#[case(a_folder("a", Some("b"), "a"), "folder \"a\" would be its own ancestor")]
+#[case(
+    a_folder("c", None, "kube-system"),
+    "namespace \"kube-system\" belongs to the cluster or the operator"
+)]
+#[case(
+    a_folder("c", None, "liaison-system"),
+    "namespace \"liaison-system\" belongs to the cluster or the operator"
+)]
+#[case(a_folder("c", None, "b"), "folder \"b\" has namespace \"b\"; delete this Folder, or that one")]
+fn a_refused_folder_reads_what_its_condition_would_say(#[case] mut new: Folder, #[case] begins: &str) {
+    let others = [a_folder("b", Some("a"), "b")];
+    let Ruling::Refuse(message) = folder(&new, &others, "liaison-system") else { panic!("it passes") };
+    assert!(message.starts_with(begins), "{message}");
+    new.metadata.creation_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(message, folder_condition(&new, &others, &[]));
+}
+
+#[test]
+fn a_folder_whose_parent_or_predecessor_is_on_its_way_passes() {
+    let mut going = a_folder("old", None, "team");
+    going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    let new = a_folder("new", Some("not-yet"), "team");
+    assert_eq!(folder(&new, &[going], "liaison-system"), Ruling::Pass);
+}
+
+#[test]
+fn a_folder_goes_after_what_it_holds_and_says_so_in_the_words_of_its_condition() {
+    let parent = a_folder("f", None, "f");
+    let child = a_folder("child", Some("f"), "child");
+    let leaving = |folders: &[&Folder], connections: &[&str]| Leaving {
+        folders: folders.iter().map(|folder| (*folder).clone()).collect(),
+        connections: connections.iter().map(ToString::to_string).collect(),
+        terminating: false,
+    };
+    assert_eq!(folder_deletion(&parent, &leaving(&[&parent], &[])), Ruling::Pass);
+    let mut deleted = parent.clone();
+    deleted.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    deleted.metadata.finalizers = Some(vec![crate::api::names::FOLDER_FINALIZER.to_owned()]);
+    for (folders, connections, begins) in [
+        (vec![&parent, &child], vec!["a"], "folder \"f\" still holds folders: child"),
+        (vec![&parent], vec!["a", "b"], "folder \"f\" still holds connections: a, b"),
+    ] {
+        let ruling = folder_deletion(&parent, &leaving(&folders, &connections));
+        let Ruling::Refuse(message) = ruling else { panic!("it passes") };
+        assert!(message.starts_with(begins), "{message}");
+        let others: Vec<_> =
+            folders.into_iter().filter(|it| it.metadata.name != parent.metadata.name).cloned().collect();
+        assert_eq!(message, folder_condition(&deleted, &others, &connections));
+    }
+    assert_eq!(folder_deletion(&deleted, &leaving(&[&child], &["a"])), Ruling::Pass, "it is going already");
+    let going = Leaving { terminating: true, ..leaving(&[&child], &["a"]) };
+    assert_eq!(folder_deletion(&parent, &going), Ruling::Pass, "all of it is going");
+}
+
+#[test]
+fn a_consent_request_begins_without_a_receipt_and_five_are_enough() {
+    let spec = ConsentRequestSpec::default();
+    assert_eq!(consent_request(&spec, 4), Ruling::Pass);
+    assert!(
+        matches!(consent_request(&spec, 5), Ruling::Refuse(text) if text.starts_with("you have 5 consent requests"))
+    );
+    let with_receipt = ConsentRequestSpec { receipt: Some("r".to_owned()), ..spec };
+    assert!(
+        matches!(consent_request(&with_receipt, 0), Ruling::Refuse(text) if text.starts_with("spec.receipt"))
+    );
+}
+
+#[test]
+fn a_request_counts_until_its_final_phase() {
+    let requester = Requester { username: "ada".to_owned(), ..Requester::default() };
+    let request = |phase| {
+        let spec = ConsentRequestSpec { requester: Some(requester.clone()), ..ConsentRequestSpec::default() };
+        let mut request = ConsentRequest::new("r", spec);
+        request.status = Some(ConsentRequestStatus { phase, ..ConsentRequestStatus::default() });
+        request
+    };
+    assert!(is_open(&request(None), "ada") && is_open(&request(Some(Phase::Redeeming)), "ada"));
+    assert!(!is_open(&request(Some(Phase::Failed)), "ada") && !is_open(&request(None), "eve"));
+}
+
+#[test]
+fn a_stamp_holds_all_that_the_api_server_knows_or_is_not_made() {
+    let user = UserInfo {
+        username: Some("ada".to_owned()),
+        uid: Some("7".to_owned()),
+        groups: Some(vec!["b".to_owned(), "a".to_owned()]),
+        extra: Some(BTreeMap::from([("scopes".to_owned(), vec!["x".to_owned()])])),
+    };
+    let stamp = requester(&user).unwrap();
+    assert_eq!((stamp.username.as_str(), stamp.uid.as_str()), ("ada", "7"));
+    assert_eq!(stamp.groups, ["b", "a"]);
+    assert_eq!(stamp.extra["scopes"], ["x"]);
+
+    let crowd = (0..257).map(|number| format!("g{number}")).collect();
+    let crowded = UserInfo { groups: Some(crowd), ..user.clone() };
+    assert!(requester(&crowded).unwrap_err().starts_with("you are in 257 groups"));
+    assert!(requester(&UserInfo { username: None, ..user.clone() }).is_err());
+    let long = BTreeMap::from([("a".to_owned(), vec!["x".repeat(1025)])]);
+    assert!(requester(&UserInfo { extra: Some(long), ..user }).is_err());
+}
