@@ -13,6 +13,7 @@ use kube::{Api, ResourceExt};
 
 use crate::api::ConsentRequest;
 use crate::api::consent_request::ConsentRequestStatus;
+use crate::domain::admission::is_open;
 use crate::domain::consent::{
     Effect, ObservedConsent, ResultState, concluded, decide, expires_at,
 };
@@ -108,22 +109,15 @@ fn is_stamped(context: &Context, request: &ConsentRequest) -> bool {
     context.keyring.requester_seal_matches(stamp, &requester.seal)
 }
 
-/// Open requests of the same person that were made before this one.
+/// Requests of the same person that are under way and were made before this one.
 fn older_open(context: &Context, request: &ConsentRequest) -> usize {
+    let Some(requester) = &request.spec.requester else { return 0 };
     let age = |request: &ConsentRequest| (expires_at(request), request.metadata.uid.clone());
-    let person = |request: &ConsentRequest| {
-        request.spec.requester.as_ref().map(|requester| requester.username.clone())
-    };
     let requests = context.consents.state();
     let requests = requests.iter().filter_map(|object| object.0.as_ref().ok());
     let now = context.clock.now();
-    requests
-        .filter(|other| {
-            let phase = other.status.as_ref().and_then(|status| status.phase);
-            !phase.is_some_and(crate::api::consent_request::Phase::is_final) && now < expires_at(other)
-        })
-        .filter(|other| person(other) == person(request) && age(other) < age(request))
-        .count()
+    let open = requests.filter(|other| is_open(other, &requester.username) && now < expires_at(other));
+    open.filter(|other| age(other) < age(request)).count()
 }
 
 /// A new leader waits for as long as the old one's last request may take.

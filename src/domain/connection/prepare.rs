@@ -91,7 +91,7 @@ pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
 /// The way to authenticate as far as it is known, whatever else is missing.
 pub(super) fn chosen(observed: &Observed) -> Option<(&Definition, &Method)> {
     let (definition, _) = connector(observed).ok()?;
-    Some((definition, method(observed, definition).ok()?))
+    Some((definition, method(&observed.connection.spec, definition).ok()?))
 }
 
 fn folder(observed: &Observed) -> Result<(), Blocked> {

@@ -21,6 +21,7 @@ use jiff::Timestamp;
 use crate::api::consent_request::{ConsentRequestStatus, Phase};
 use crate::api::{Connection, ConsentRequest};
 
+use super::admission::{OPEN_LIMIT, too_many};
 use super::conditions::{bounded, whole_seconds};
 use super::connection::{self, Blocked, prepare};
 use super::decision::Decision;
@@ -34,9 +35,6 @@ pub const LIFETIME: Duration = Duration::from_mins(10);
 
 /// How long the outcome stays to be read.
 pub const KEPT_AFTER_END: Duration = Duration::from_mins(5);
-
-/// Requests of one person that may be open at the same time.
-pub const OPEN_LIMIT: usize = 5;
 
 /// What a decision about a ConsentRequest is made from. No field holds a secret.
 #[derive(Clone, Debug)]
@@ -217,7 +215,7 @@ fn returned(observed: &ObservedConsent, present: &Terms) -> Result<(), Ended> {
 
 fn issue(observed: &ObservedConsent, status: ConsentRequestStatus, now: Timestamp) -> ConsentDecision {
     if observed.older_open >= OPEN_LIMIT {
-        return ended(observed, Phase::Failed, Reason::TooManyConsents, too_many(), now);
+        return ended(observed, Phase::Failed, Reason::TooManyConsents, too_many(observed.older_open), now);
     }
     match &observed.rehearsal {
         None => Decision { status, events: Vec::new(), effect: Some(Effect::Rehearse), next: None },
@@ -244,11 +242,6 @@ fn issue(observed: &ObservedConsent, status: ConsentRequestStatus, now: Timestam
             waiting(status, Some(expires_at))
         }
     }
-}
-
-/// Why a person's further request is refused.
-pub fn too_many() -> String {
-    format!("you have {OPEN_LIMIT} open consent requests already; finish one, or wait until they expire")
 }
 
 /// A request that was being redeemed when somebody last looked: its code is spent, and either there is a record of
