@@ -10,6 +10,7 @@
 pub mod audit_log;
 pub mod binaries;
 pub mod boundaries;
+pub mod browser;
 pub mod certificates;
 pub mod control_plane;
 pub mod fault_proxy;
