@@ -74,7 +74,7 @@ pub struct Parts {
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Keys of token records.
-    pub keyring: Keyring,
+    pub keyring: Arc<Keyring>,
     /// Settings that decisions depend on.
     pub decisions: connection::Settings,
 }
@@ -98,7 +98,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         clock: parts.clock,
         leadership: parts.leadership,
         telemetry: parts.metrics,
-        keyring: Arc::new(parts.keyring),
+        keyring: parts.keyring,
         settings: Arc::new(parts.decisions),
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),

@@ -1,4 +1,6 @@
-//! Inbound HTTP. What the world may reach and what only the cluster may reach are two routers on two listeners.
+//! Inbound HTTP. What the world may reach, what only the cluster may reach, and what only the API server has to reach
+//! are three routers on three listeners.
 
+pub mod admission;
 pub mod internal;
 pub mod public;
