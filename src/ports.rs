@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse};
+use zeroize::Zeroizing;
 
 use crate::domain::connection::Blocked;
 use crate::domain::consent::LinkRefusal;
@@ -40,6 +43,64 @@ pub trait Telemetry: Send + Sync {
     fn running(&self, kind: &'static str, change: i64);
     /// A token was asked for. `result` is `Succeeded` or the reason why not.
     fn token_requested(&self, result: &str, duration: Duration);
+    /// The API server asked about a write.
+    fn admitted(&self, subject: Reviewed, operation: &'static str, outcome: Admitted, duration: Duration);
+}
+
+/// What the API server asks about, a webhook each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reviewed {
+    /// A Connection that was made or whose spec was changed.
+    Connections,
+    /// Parameters of a Connection that refers to Secrets.
+    Parameters,
+    /// A Folder that was made or is to be deleted.
+    Folders,
+    /// A ConsentRequest that was made.
+    ConsentRequests,
+}
+
+/// What became of a write that the API server asked about, as coarsely as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Admitted {
+    /// It passed.
+    Allowed,
+    /// It passed, and its author was told something.
+    Warned,
+    /// It was refused.
+    Refused,
+    /// There was no answer; the webhook's failurePolicy decided.
+    Failed,
+}
+
+/// Why a write could not be judged.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ReviewFault(pub String);
+
+/// Judges writes before the API server stores them.
+#[async_trait]
+pub trait AdmissionDesk: Send + Sync {
+    /// What to answer. An error leaves the decision to the webhook's failurePolicy.
+    async fn review(
+        &self,
+        subject: Reviewed,
+        request: &AdmissionRequest<DynamicObject>,
+    ) -> Result<AdmissionResponse, ReviewFault>;
+}
+
+/// A TLS certificate with its key, both in DER.
+pub struct Leaf {
+    /// The certificate.
+    pub certificate: Vec<u8>,
+    /// Its private key (PKCS #8).
+    pub key: Zeroizing<Vec<u8>>,
+}
+
+/// Shows a certificate to everyone who connects from now on.
+pub trait CertificateHolder: Send + Sync {
+    /// Replaces the certificate; open connections keep theirs. The error says what is wrong with it.
+    fn hold(&self, leaf: Leaf) -> Result<(), String>;
 }
 
 /// How a request to a provider ended, as coarsely as it is counted.

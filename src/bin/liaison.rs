@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use liaison::runtime::{self, generate};
+use liaison::runtime::{self, generate, manifests};
 
 /// Liaison makes connections to SaaS applications a Kubernetes resource.
 #[derive(Parser)]
@@ -21,6 +21,8 @@ enum Command {
     Run(Box<runtime::Settings>),
     /// Let go of everything in the cluster, so that nothing waits for an operator that is gone; objects stay
     Uninstall(runtime::uninstall::Settings),
+    /// Print the CRDs, webhook configurations and policies, for a cluster without Helm
+    Manifests(manifests::Settings),
     /// Write the files that are made from the types: CRDs, their copies in the chart, the API reference
     Generate {
         /// Write nothing; fail if a file is not current
@@ -50,6 +52,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Uninstall(settings) => {
             threads()?.block_on(runtime::uninstall::run(&settings, &mut std::io::stdout()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Manifests(settings) => {
+            write!(std::io::stdout(), "{}", manifests::all(&settings)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Generate { check, root } => {

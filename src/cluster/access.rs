@@ -10,11 +10,30 @@ pub struct Access {
     pub resource: &'static str,
     /// Verbs.
     pub verbs: &'static [&'static str],
+    /// Of which object.
+    pub named: Named,
+}
+
+/// Which objects of a resource a right is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// All of them.
+    Any,
+    /// The one that bears the installation's name. Lists and watches ask for it by name.
+    Installation,
+    /// The one of this name.
+    Exactly(&'static str),
 }
 
 const fn access(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Access {
-    Access { group, resource, verbs }
+    Access { group, resource, verbs, named: Named::Any }
 }
+
+const fn named(access: Access, named: Named) -> Access {
+    Access { named, ..access }
+}
+
+const ADMISSION: &str = "admissionregistration.k8s.io";
 
 /// Rights in all namespaces.
 pub const CLUSTER: &[Access] = &[
@@ -35,6 +54,17 @@ pub const CLUSTER: &[Access] = &[
     access("", "pods", &["list"]),
     access("", "persistentvolumeclaims", &["list"]),
     access("events.k8s.io", "events", &["create", "patch"]),
+    // Admission: who has how many under way, what a requester may do, and the authorities that are to be trusted.
+    access("liaison.dev", "consentrequests", &["list", "watch"]),
+    access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+    named(
+        access(ADMISSION, "validatingwebhookconfigurations", &["get", "list", "watch", "patch"]),
+        Named::Installation,
+    ),
+    named(
+        access(ADMISSION, "mutatingwebhookconfigurations", &["get", "list", "watch", "patch"]),
+        Named::Installation,
+    ),
 ];
 
 /// Rights in the operator's own namespace.
@@ -45,10 +75,14 @@ pub const OWN_NAMESPACE: &[Access] =
 pub const UNINSTALL_CLUSTER: &[Access] = &[
     access("liaison.dev", "connections", &["list", "patch"]),
     access("liaison.dev", "folders", &["list", "patch"]),
-    access("admissionregistration.k8s.io", "validatingwebhookconfigurations", &["list", "delete"]),
-    access("admissionregistration.k8s.io", "mutatingwebhookconfigurations", &["list", "delete"]),
+    access(ADMISSION, "validatingwebhookconfigurations", &["list"]),
+    access(ADMISSION, "mutatingwebhookconfigurations", &["list"]),
+    named(access(ADMISSION, "validatingwebhookconfigurations", &["delete"]), Named::Installation),
+    named(access(ADMISSION, "mutatingwebhookconfigurations", &["delete"]), Named::Installation),
 ];
 
 /// Rights of `liaison uninstall` in the operator's own namespace.
-pub const UNINSTALL_OWN_NAMESPACE: &[Access] =
-    &[access("apps", "deployments/scale", &["patch"]), access("coordination.k8s.io", "leases", &["get"])];
+pub const UNINSTALL_OWN_NAMESPACE: &[Access] = &[
+    named(access("apps", "deployments/scale", &["patch"]), Named::Installation),
+    named(access("coordination.k8s.io", "leases", &["get"]), Named::Exactly("liaison-leader")),
+];

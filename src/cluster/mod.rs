@@ -1,6 +1,7 @@
 //! The Kubernetes adapter. For each kind: observe (reads), act (writes), and what is watched.
 
 pub mod access;
+pub mod admission;
 pub mod connection;
 pub mod connector;
 pub mod consent;

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use crate::cluster::access::{self, Access};
+use crate::cluster::access::{self, Access, Named};
 
 /// The template that defines the operator's rights.
 pub const ACCESS_PATH: &str = "charts/liaison/templates/_access.tpl";
@@ -59,7 +59,16 @@ pub fn access() -> anyhow::Result<String> {
 }
 
 fn rules(table: &[Access]) -> anyhow::Result<String> {
-    let rule = |access: &Access| json!({ "apiGroups": [access.group], "resources": [access.resource], "verbs": access.verbs });
+    let rule = |access: &Access| {
+        let mut rule =
+            json!({ "apiGroups": [access.group], "resources": [access.resource], "verbs": access.verbs });
+        match access.named {
+            Named::Any => {}
+            Named::Installation => rule["resourceNames"] = json!(["{{ include `liaison.fullname` . }}"]),
+            Named::Exactly(name) => rule["resourceNames"] = json!([name]),
+        }
+        rule
+    };
     let rules: Vec<Value> = table.iter().map(rule).collect();
     serde_yaml::to_string(&rules).context("write the operator's rights")
 }

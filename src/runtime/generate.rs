@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use crate::api::crds;
 
-use super::chart;
+use super::{chart, manifests};
 
 /// First line of every generated file.
 const NOTICE: &str = "# Made by `make generate` from src/api; do not edit.\n";
@@ -24,6 +24,7 @@ pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
         files.insert(chart::crd_path(&crd), chart::crd(&crd)?);
     }
     files.insert(PathBuf::from(chart::ACCESS_PATH), chart::access()?);
+    files.insert(PathBuf::from(manifests::CHART_PATH), manifests::chart_template());
     Ok(files)
 }
 

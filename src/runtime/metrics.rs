@@ -19,7 +19,7 @@ use crate::api::Connection;
 use crate::cluster::Guarded;
 use crate::domain::conditions::{self, ConditionType};
 use crate::oauth::message::Purpose;
-use crate::ports::{CallClass, CallObserver, Telemetry};
+use crate::ports::{Admitted, CallClass, CallObserver, Reviewed, Telemetry};
 
 /// Bounds in seconds of what takes a network round trip or a few.
 const BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -42,6 +42,7 @@ pub struct Metrics {
     running: Family<KindLabels, Gauge<i64, AtomicI64>>,
     token_requests: Timings<ResultLabels>,
     provider_calls: Timings<CallLabels>,
+    reviews: Timings<ReviewLabels>,
     hosts: std::sync::Mutex<std::collections::HashSet<String>>,
     connections: Arc<OnceLock<Store<Guarded<Connection>>>>,
 }
@@ -63,6 +64,13 @@ struct CallLabels {
     class: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReviewLabels {
+    webhook: String,
+    operation: &'static str,
+    outcome: String,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("liaison");
@@ -73,6 +81,7 @@ impl Default for Metrics {
             running: Family::default(),
             token_requests: Family::new_with_constructor(histogram),
             provider_calls: Family::new_with_constructor(histogram),
+            reviews: Family::new_with_constructor(histogram),
             hosts: std::sync::Mutex::default(),
             connections: Arc::default(),
             registry: Registry::default(),
@@ -102,6 +111,12 @@ impl Default for Metrics {
             "Requests to providers",
             seconds(),
             metrics.provider_calls.clone(),
+        );
+        register.register_with_unit(
+            "admission_duration",
+            "Writes that the API server asked about",
+            seconds(),
+            metrics.reviews.clone(),
         );
         register.register_collector(Box::new(Connections(Arc::clone(&metrics.connections))));
         Self { registry, ..metrics }
@@ -151,6 +166,12 @@ impl Telemetry for Metrics {
     fn token_requested(&self, result: &str, duration: Duration) {
         let labels = ResultLabels { result: result.to_owned() };
         self.token_requests.get_or_create(&labels).observe(duration.as_secs_f64());
+    }
+
+    fn admitted(&self, subject: Reviewed, operation: &'static str, outcome: Admitted, duration: Duration) {
+        let (webhook, outcome) = (format!("{subject:?}"), format!("{outcome:?}"));
+        let labels = ReviewLabels { webhook, operation, outcome };
+        self.reviews.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 }
 
@@ -230,6 +251,7 @@ mod tests {
         metrics.reconciled("Connection", Duration::from_millis(3), true);
         metrics.running("Connection", 1);
         metrics.token_requested("Succeeded", Duration::from_millis(3));
+        metrics.admitted(Reviewed::Folders, "DELETE", Admitted::Refused, Duration::from_millis(3));
         metrics.observed(
             Purpose::Token,
             "login.example.com:443",
@@ -248,6 +270,7 @@ mod tests {
                 "liaison_reconciles_running",
                 "liaison_token_request_duration_seconds",
                 "liaison_provider_request_duration_seconds",
+                "liaison_admission_duration_seconds",
                 "liaison_connections",
                 "liaison_reconcile_queue_depth",
                 "liaison_connection_token_expiry_timestamp_seconds",

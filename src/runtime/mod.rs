@@ -1,9 +1,11 @@
 //! The only place that knows everything: settings, logs, leadership, listeners, wiring and shutdown.
 
+mod admission;
 mod chart;
 mod controllers;
 pub mod generate;
 mod leadership;
+pub mod manifests;
 mod metrics;
 mod reference;
 mod settings;
@@ -19,17 +21,20 @@ use axum::Router;
 use jiff::Timestamp;
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster::admission::authority::Standing;
 use crate::cluster::consent::{Desk, Snapshots};
 use crate::cluster::load_or_create_keyring;
 use crate::domain::connection;
 use crate::envelope::Keyring;
-use crate::ports::{CallObserver, Clock, Leadership, SelfReport};
+use crate::ports::{CallObserver, Clock, Leadership, SelfReport, Telemetry};
 use crate::provider::{EgressPolicy, HostAndPort, HttpProvider, ProviderSettings};
 use crate::web;
 
+use admission::Admission;
 use leadership::Candidate;
 use metrics::Metrics;
 
@@ -63,7 +68,9 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let closing = CancellationToken::new();
     let mut listeners = JoinSet::new();
-    let report = Arc::new(Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new() });
+    let (standing, admission) = watch::channel(Err("waiting for admission to begin".to_owned()));
+    let report =
+        Arc::new(Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new(), admission });
     let internal = web::internal::router(Arc::clone(&report) as Arc<dyn SelfReport>);
     listeners.spawn(serve(settings.internal_address, internal, closing.clone()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -76,7 +83,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let parts = Acting { client, provider, metrics, clock, keyring, decisions, snapshots };
     let outcome = tokio::select! {
-        outcome = act(&settings, parts, report) => outcome,
+        outcome = act(&settings, parts, report, standing) => outcome,
         ended = listeners.join_next() => match ended {
             Some(Ok(Err(error))) => Err(error),
             _ => Err(anyhow::anyhow!("a listener has ended")),
@@ -107,17 +114,26 @@ struct Acting {
     snapshots: Snapshots,
 }
 
-async fn act(settings: &Settings, parts: Acting, report: Arc<Report>) -> anyhow::Result<()> {
+async fn act(
+    settings: &Settings,
+    parts: Acting,
+    report: Arc<Report>,
+    standing: watch::Sender<Standing>,
+) -> anyhow::Result<()> {
     let Acting { client, provider, metrics, clock, keyring, decisions, snapshots } = parts;
     let stop = CancellationToken::new();
+    let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
+    let mut admission = Admission::start(settings, &client, &keyring, &clock, telemetry, standing);
     let candidate = Candidate::stand(&client, settings, Arc::clone(&clock)).await?;
     let _ = report.ready.set(());
     let mut terminated = std::pin::pin!(terminated());
     tracing::info!(identity = settings.identity, "standing for leadership");
     tokio::select! {
         led = candidate.until(true) => led?,
+        error = admission.ended() => return Err(error),
         () = &mut terminated => {
             candidate.resign().await;
+            admission.close().await;
             return Ok(());
         }
     }
@@ -139,11 +155,16 @@ async fn act(settings: &Settings, parts: Acting, report: Arc<Report>) -> anyhow:
         () = &mut working => true,
         _ = candidate.until(false) => true,
         () = &mut terminated => false,
+        error = admission.ended() => {
+            tracing::error!(%error, "admission has ended");
+            true
+        }
     };
     tracing::info!(lost, "stopping; what is under way is finished first");
     stop.cancel();
     let finished = tokio::time::timeout(settings.provider_timeout * 2, working).await;
     candidate.resign().await;
+    admission.close().await;
     if finished.is_err() {
         tracing::warn!("a pass did not end in time");
     }
@@ -202,6 +223,7 @@ async fn terminated() {
 struct Report {
     metrics: Arc<Metrics>,
     ready: std::sync::OnceLock<()>,
+    admission: watch::Receiver<Standing>,
 }
 
 impl SelfReport for Report {
@@ -209,7 +231,8 @@ impl SelfReport for Report {
         self.ready
             .get()
             .copied()
-            .ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())
+            .ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())?;
+        self.admission.borrow().clone().map_err(|cause| format!("{cause}\n"))
     }
 
     fn metrics(&self) -> String {

@@ -31,6 +31,19 @@ pub struct Settings {
     #[arg(long, env = "LIAISON_INTERNAL_ADDRESS", default_value = "0.0.0.0:8401")]
     pub internal_address: SocketAddr,
 
+    /// Listener for the API server, which asks there before it stores what people write
+    #[arg(long, env = "LIAISON_ADMISSION_ADDRESS", default_value = "0.0.0.0:8443")]
+    pub admission_address: SocketAddr,
+
+    /// Name of the webhook configurations that lead to that listener. Without it there is no admission
+    #[arg(long, env = "LIAISON_ADMISSION_CONFIGURATION", default_value = "")]
+    pub admission_configuration: String,
+
+    /// Name or address under which the API server reaches that listener; may be repeated. Default: the Service
+    /// CONFIGURATION-admission of the operator's namespace
+    #[arg(long = "admission-host", env = "LIAISON_ADMISSION_HOSTS", value_delimiter = ',')]
+    pub admission_hosts: Vec<String>,
+
     /// Provider exempt from the egress guard, as host:port; may be repeated. Only these may be spoken to without TLS
     #[arg(long = "egress-exception", env = "LIAISON_EGRESS_EXCEPTIONS", value_delimiter = ',')]
     pub egress_exceptions: Vec<HostAndPort>,
@@ -82,6 +95,16 @@ pub struct Settings {
     /// What is logged, as tracing's filter directives
     #[arg(long, env = "LIAISON_LOG", default_value = "info")]
     pub log: String,
+}
+
+impl Settings {
+    /// What the certificate of the listener for admission is made for.
+    pub(super) fn admission_hosts(&self) -> Vec<String> {
+        if !self.admission_hosts.is_empty() {
+            return self.admission_hosts.clone();
+        }
+        vec![format!("{}-admission.{}.svc", self.admission_configuration, self.namespace)]
+    }
 }
 
 fn fraction(text: &str) -> Result<f64, String> {

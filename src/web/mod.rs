@@ -1,5 +1,7 @@
-//! Inbound HTTP. What the world may reach and what only the cluster may reach are two routers on two listeners.
+//! Inbound HTTP. What the world may reach, what only the cluster may reach, and what only the API server has to reach
+//! are three routers on three listeners.
 
+pub mod admission;
 mod answer;
 mod cookies;
 pub mod internal;

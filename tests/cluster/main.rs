@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod admission;
 mod chart;
 mod harness_browser;
 mod harness_control_plane;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::{ControlPlane, output_of};
 use super::operator::{OPERATOR_NAMESPACE, make_namespace};
-use super::{binaries, build_folder, repository};
+use super::{binaries, build_folder, free_port, repository};
 
 /// Release of the tests, and the full name of its objects.
 pub const RELEASE: &str = "liaison";
@@ -40,18 +40,49 @@ pub fn kubeconfig_of(control_plane: &ControlPlane, account: &str) -> Result<Path
 /// these rights only.
 pub async fn operator_rights(control_plane: &ControlPlane) -> Result<PathBuf> {
     make_namespace(control_plane).await?;
-    let rendered = output_of(&mut helm(&[
-        "template",
-        RELEASE,
-        "charts/liaison",
-        "--namespace",
-        OPERATOR_NAMESPACE,
-        "--show-only=templates/serviceaccount.yaml",
-        "--show-only=templates/rbac.yaml",
-    ])?)?;
-    let manifest = control_plane.directory().join("rights.yaml");
+    let only = ["--show-only=templates/serviceaccount.yaml", "--show-only=templates/rbac.yaml"];
+    apply_rendered(control_plane, "rights", &only)?;
+    kubeconfig_of(control_plane, RELEASE)
+}
+
+/// Where the API server asks the operator of a test.
+#[derive(Clone, Copy, Debug)]
+pub struct AdmissionPort(pub u16);
+
+impl AdmissionPort {
+    /// A free one.
+    pub fn take() -> Result<Self> {
+        Ok(Self(free_port()?))
+    }
+
+    pub fn url(self) -> String {
+        format!("https://127.0.0.1:{}", self.0)
+    }
+
+    /// The operator's flags.
+    pub fn arguments(self) -> [String; 3] {
+        [
+            format!("--admission-address=127.0.0.1:{}", self.0),
+            format!("--admission-configuration={RELEASE}"),
+            "--admission-host=127.0.0.1".to_owned(),
+        ]
+    }
+
+    /// Applies the chart's webhook configurations, which lead here, and its policies.
+    pub fn install(self, control_plane: &ControlPlane) -> Result<()> {
+        let url = format!("--set=admission.url={}", self.url());
+        apply_rendered(control_plane, "admission", &[&url, "--show-only=templates/admission.yaml"])
+    }
+}
+
+/// Applies a part of what the chart renders.
+pub fn apply_rendered(control_plane: &ControlPlane, part: &str, options: &[&str]) -> Result<()> {
+    let template = ["template", RELEASE, "charts/liaison", "--namespace", OPERATOR_NAMESPACE];
+    let rendered = output_of(&mut helm(&[&template, options].concat())?)?;
+    let manifest = control_plane.directory().join(format!("{part}.yaml"));
     std::fs::write(&manifest, rendered)?;
     let manifest = manifest.to_string_lossy();
-    control_plane.run_kubectl(&["apply", "--namespace", OPERATOR_NAMESPACE, "--filename", &manifest])?;
-    kubeconfig_of(control_plane, RELEASE)
+    control_plane
+        .run_kubectl(&["apply", "--server-side", "--namespace", OPERATOR_NAMESPACE, "--filename", &manifest])
+        .map(drop)
 }

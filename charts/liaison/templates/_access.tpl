@@ -92,6 +92,41 @@
   verbs:
   - create
   - patch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - consentrequests
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - authorization.k8s.io
+  resources:
+  - subjectaccessreviews
+  verbs:
+  - create
+- apiGroups:
+  - admissionregistration.k8s.io
+  resourceNames:
+  - '{{ include `liaison.fullname` . }}'
+  resources:
+  - validatingwebhookconfigurations
+  verbs:
+  - get
+  - list
+  - watch
+  - patch
+- apiGroups:
+  - admissionregistration.k8s.io
+  resourceNames:
+  - '{{ include `liaison.fullname` . }}'
+  resources:
+  - mutatingwebhookconfigurations
+  verbs:
+  - get
+  - list
+  - watch
+  - patch
 {{- end }}
 {{- define "liaison.rules.ownNamespace" -}}
 - apiGroups:

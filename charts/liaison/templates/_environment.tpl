@@ -14,6 +14,12 @@
   value: {{ printf "%s:8400" .Values.listenAddress | quote }}
 - name: LIAISON_INTERNAL_ADDRESS
   value: {{ printf "%s:8401" .Values.listenAddress | quote }}
+- name: LIAISON_ADMISSION_ADDRESS
+  value: {{ printf "%s:8443" .Values.listenAddress | quote }}
+- name: LIAISON_ADMISSION_CONFIGURATION
+  value: {{ ternary (include "liaison.fullname" .) "" .Values.admission.enabled | quote }}
+- name: LIAISON_ADMISSION_HOSTS
+  value: {{ include "liaison.admission.host" . | quote }}
 - name: LIAISON_LEASE_SECONDS
   value: {{ .Values.leaderElection.leaseSeconds | quote }}
 - name: LIAISON_CONCURRENCY
@@ -65,5 +71,14 @@ configMap:
 secret:
   secretName: {{ .secretName }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The name that the certificate of the listener for admission is made for. */}}
+{{- define "liaison.admission.host" -}}
+{{- if .Values.admission.url }}
+{{- (urlParse .Values.admission.url).hostname }}
+{{- else }}
+{{- printf "%s-admission.%s.svc" (include "liaison.fullname" .) .Release.Namespace }}
 {{- end }}
 {{- end }}

@@ -59,3 +59,13 @@ tolerations:
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- end }}
+
+{{- /* How the API server reaches a path of the listener for admission. */}}
+{{- define "liaison.admission.client" -}}
+{{- $root := index . 0 }}{{ $path := index . 1 }}
+{{- if $root.Values.admission.url -}}
+{{ dict "url" (printf "%s%s" (trimSuffix "/" $root.Values.admission.url) $path) | toJson }}
+{{- else -}}
+{{ dict "service" (dict "namespace" $root.Release.Namespace "name" (printf "%s-admission" (include "liaison.fullname" $root)) "path" $path) | toJson }}
+{{- end }}
+{{- end }}

@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::authentication::v1::UserInfo;
 
-use crate::api::consent_request::Requester;
+use crate::api::consent_request::{Phase, Requester};
 use crate::api::{ConsentRequest, ConsentRequestSpec};
 
 use super::Ruling;
@@ -41,7 +41,7 @@ pub fn too_many(open: usize) -> String {
 pub fn is_open(request: &ConsentRequest, username: &str) -> bool {
     let theirs = request.spec.requester.as_ref().is_some_and(|requester| requester.username == username);
     let phase = request.status.as_ref().and_then(|status| status.phase);
-    theirs && request.metadata.deletion_timestamp.is_none() && !phase.is_some_and(|phase| phase.is_final())
+    theirs && request.metadata.deletion_timestamp.is_none() && !phase.is_some_and(Phase::is_final)
 }
 
 /// The stamp of a person as the API server knows them, not sealed yet. Whoever does not fit its bounds is told so:

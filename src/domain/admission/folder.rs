@@ -31,6 +31,11 @@ pub fn folder(new: &Folder, folders: &[Folder], operator_namespace: &str) -> Rul
     }
 }
 
+/// What to say to who may not take a namespace over.
+pub fn adoption_refused(namespace: &str) -> String {
+    format!("spec.adopt takes namespace \"{namespace}\" over, which needs the right to update that namespace")
+}
+
 /// What a folder that is to be deleted holds.
 #[derive(Clone, Debug, Default)]
 pub struct Leaving {

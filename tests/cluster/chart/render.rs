@@ -134,13 +134,18 @@ fn the_public_service_leads_to_the_public_listener_alone() -> Result<()> {
         let ports = object(&objects, "Service", name)?["spec"]["ports"].as_array().context("ports")?;
         Ok(ports.iter().filter_map(|port| port["targetPort"].as_str().map(ToOwned::to_owned)).collect())
     };
-    assert_eq!(names(&objects, "Service").len(), 2);
+    assert_eq!(names(&objects, "Service").len(), 3);
+    assert_eq!(targets("liaison-admission")?, ["admission"]);
     assert_eq!(targets("liaison")?, ["public"]);
     assert_eq!(targets("liaison-internal")?, ["internal"]);
     let ports = &container(&objects)?["ports"];
     assert_eq!(
         *ports,
-        json!([{"name": "public", "containerPort": 8400}, {"name": "internal", "containerPort": 8401}])
+        json!([
+            {"name": "public", "containerPort": 8400},
+            {"name": "internal", "containerPort": 8401},
+            {"name": "admission", "containerPort": 8443},
+        ])
     );
     Ok(())
 }
@@ -176,17 +181,50 @@ fn kinds_of_others_are_rendered_only_where_the_cluster_knows_them() -> Result<()
 }
 
 #[test]
-fn network_policies_treat_the_two_listeners_apart() -> Result<()> {
+fn network_policies_treat_the_listeners_apart() -> Result<()> {
     let from =
         r#"networkPolicy={"enabled":true,"internalFrom":[{"podSelector":{}}],"egress":{"enabled":true}}"#;
     let objects = render(&["--set-json", from])?;
     let mut policies = names(&objects, "NetworkPolicy");
     policies.sort_unstable();
-    assert_eq!(policies, ["liaison-egress", "liaison-internal", "liaison-public"]);
+    assert_eq!(policies, ["liaison-admission", "liaison-egress", "liaison-internal", "liaison-public"]);
     let ingress =
         |name| Ok::<_, anyhow::Error>(&object(&objects, "NetworkPolicy", name)?["spec"]["ingress"][0]);
     assert_eq!(ingress("liaison-public")?["from"], Value::Null);
     assert_eq!(ingress("liaison-internal")?["from"], json!([{"podSelector": {}}]));
+    Ok(())
+}
+
+/// `clientConfig` of each webhook.
+fn clients(objects: &[Value]) -> Vec<Value> {
+    let webhooks = objects.iter().filter_map(|object| object["webhooks"].as_array()).flatten();
+    webhooks.map(|webhook| webhook["clientConfig"].clone()).collect()
+}
+
+#[test]
+fn the_api_server_asks_by_the_service_or_by_the_address_of_the_values() -> Result<()> {
+    let objects = render(&[])?;
+    let service =
+        json!({"namespace": "liaison-system", "name": "liaison-admission", "path": "/admission/folders"});
+    assert!(clients(&objects).contains(&json!({ "service": service })), "{:?}", clients(&objects));
+    let variable = |objects: &[Value], name: &str| -> Result<Value> {
+        let environment = container(objects)?["env"].as_array().context("environment")?.clone();
+        let found = environment.into_iter().find(|variable| variable["name"] == name);
+        Ok(found.context("variable")?["value"].clone())
+    };
+    assert_eq!(variable(&objects, "LIAISON_ADMISSION_HOSTS")?, "liaison-admission.liaison-system.svc");
+    assert_eq!(variable(&objects, "LIAISON_ADMISSION_CONFIGURATION")?, "liaison");
+
+    let by_url = render(&["--set=admission.url=https://admission.example.com:9443/"])?;
+    let url = json!({ "url": "https://admission.example.com:9443/admission/folders" });
+    assert!(clients(&by_url).contains(&url), "{:?}", clients(&by_url));
+    assert_eq!(variable(&by_url, "LIAISON_ADMISSION_HOSTS")?, "admission.example.com");
+    assert_eq!(names(&by_url, "Service").len(), 2);
+
+    let off = render(&["--set=admission.enabled=false"])?;
+    assert_eq!(variable(&off, "LIAISON_ADMISSION_CONFIGURATION")?, "");
+    assert!(clients(&off).is_empty() && names(&off, "ValidatingAdmissionPolicy").is_empty());
+    assert_eq!(names(&off, "Service").len(), 2);
     Ok(())
 }
 

@@ -3,24 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
-use liaison::cluster::access::{self, Access};
+use liaison::cluster::access::{self, Access, Named};
 use serde_json::Value;
 
-use super::{object, of_kind, render};
+use super::{RELEASE, object, of_kind, render};
 
-type Rights = BTreeMap<(String, String), BTreeSet<String>>;
+/// Verbs by group, resource and name; any name where it is empty.
+type Rights = BTreeMap<[String; 3], BTreeSet<String>>;
 
 fn strings(value: &Value) -> impl Iterator<Item = String> {
     value.as_array().into_iter().flatten().filter_map(|text| text.as_str().map(ToOwned::to_owned))
 }
 
-/// Verbs by group and resource.
 fn rendered(role: &Value) -> Result<Rights> {
     let mut rights = Rights::new();
     for rule in role["rules"].as_array().context("rules")? {
         for group in strings(&rule["apiGroups"]) {
             for resource in strings(&rule["resources"]) {
-                rights.entry((group.clone(), resource)).or_default().extend(strings(&rule["verbs"]));
+                let names: Vec<_> = strings(&rule["resourceNames"]).collect();
+                let key = [group.clone(), resource, names.join(",")];
+                rights.entry(key).or_default().extend(strings(&rule["verbs"]));
             }
         }
     }
@@ -30,7 +32,12 @@ fn rendered(role: &Value) -> Result<Rights> {
 fn declared(table: &[Access]) -> Rights {
     let mut rights = Rights::new();
     for access in table {
-        let verbs = rights.entry((access.group.to_owned(), access.resource.to_owned())).or_default();
+        let name = match access.named {
+            Named::Any => "",
+            Named::Installation => RELEASE,
+            Named::Exactly(name) => name,
+        };
+        let verbs = rights.entry([access.group, access.resource, name].map(ToOwned::to_owned)).or_default();
         verbs.extend(access.verbs.iter().map(ToString::to_string));
     }
     rights

@@ -1,0 +1,292 @@
+//! The desk at which the API server asks before it stores what people write. Every replica has one: it reads what the
+//! watches show and what it looks up, and writes nothing.
+
+pub mod authority;
+mod certificates;
+mod reviews;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::StreamExt;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, Operation};
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::api::{Connection, Connector, ConsentRequest, Folder};
+use crate::domain::admission::{
+    self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, referenced_secrets, requester,
+};
+use crate::envelope::{Keyring, RequesterStamp};
+use crate::ports::{AdmissionDesk, ReviewFault, Reviewed};
+
+use super::watch::{self, Watched};
+use super::{Guarded, connector};
+use reviews::{Asked, may};
+
+/// Connections that a refusal names at most.
+const NAMED_CONNECTIONS: u32 = 20;
+
+/// Deletes what belongs to something that is gone; it is never kept from it.
+const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
+
+/// What admission has at hand, on every replica.
+pub struct Desk {
+    client: Client,
+    keyring: Arc<Keyring>,
+    operator_namespace: String,
+    definitions: connector::Definitions,
+    connectors: Store<Guarded<Connector>>,
+    folders: Store<Guarded<Folder>>,
+    requests: Store<Guarded<ConsentRequest>>,
+}
+
+impl Desk {
+    /// Begins to watch what rulings depend on; the watches end with the tasks.
+    pub fn open(
+        client: &Client,
+        keyring: Arc<Keyring>,
+        operator_namespace: &str,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        Self {
+            keyring,
+            operator_namespace: operator_namespace.to_owned(),
+            definitions: connector::Definitions::default(),
+            connectors: kept(watch::objects(Api::all(client.clone())), tasks),
+            folders: kept(watch::objects(Api::all(client.clone())), tasks),
+            requests: kept(watch::objects(Api::all(client.clone())), tasks),
+            client: client.clone(),
+        }
+    }
+
+    /// Waits until everything has been read once; before, all would seem to be missing.
+    pub async fn filled(&self) -> bool {
+        tokio::try_join!(
+            self.connectors.wait_until_ready(),
+            self.folders.wait_until_ready(),
+            self.requests.wait_until_ready()
+        )
+        .is_ok()
+    }
+
+    fn connector(&self, name: &str) -> ConnectorSeen {
+        match self.connectors.get(&ObjectRef::new(name)).as_deref().map(|object| &object.0) {
+            Some(Ok(connector)) => ConnectorSeen::found(connector, self.definitions.state_of(connector)),
+            Some(Err(_)) | None => ConnectorSeen::not_found(),
+        }
+    }
+
+    /// The same from the API server: nobody is refused by what the watch has not shown yet.
+    async fn current_connector(&self, name: &str) -> Result<ConnectorSeen, ReviewFault> {
+        let connectors: Api<Connector> = Api::all(self.client.clone());
+        let found = connectors.get_opt(name).await.map_err(fault("read the Connector"))?;
+        Ok(match found {
+            Some(connector) => {
+                let state = self.definitions.state_of(&connector);
+                ConnectorSeen::found(&connector, state)
+            }
+            None => ConnectorSeen::not_found(),
+        })
+    }
+
+    async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
+        let name = &new.spec.connector_ref.name;
+        let ruling = admission::connection(old, new, &self.connector(name));
+        match ruling {
+            Ruling::Refuse(_) => Ok(admission::connection(old, new, &self.current_connector(name).await?)),
+            passes => Ok(passes),
+        }
+    }
+
+    /// Whoever sends credentials elsewhere has to be allowed to read them.
+    async fn parameters(
+        &self,
+        asked: &Asked<'_>,
+        old: &Connection,
+        new: &Connection,
+    ) -> Result<Ruling, ReviewFault> {
+        let connector = self.connector(&new.spec.connector_ref.name);
+        if new.metadata.deletion_timestamp.is_some() || !reaches_other_hosts(&old.spec, &new.spec, &connector)
+        {
+            return Ok(Ruling::Pass);
+        }
+        let namespace = new.namespace().unwrap_or_default();
+        for secret in referenced_secrets(&new.spec) {
+            let subject = reviews::Subject {
+                verb: "get",
+                group: "",
+                resource: "secrets",
+                namespace: &namespace,
+                name: secret,
+            };
+            if !may(&self.client, asked, &subject).await? {
+                return Ok(Ruling::Refuse(format!(
+                    "a change of spec.parameters that sends credentials to another host needs the right to get secret \
+                     \"{secret}\" in namespace \"{namespace}\""
+                )));
+            }
+        }
+        Ok(Ruling::Pass)
+    }
+
+    fn all_folders(&self) -> Vec<Folder> {
+        self.folders.state().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect()
+    }
+
+    async fn folder_written(
+        &self,
+        asked: &Asked<'_>,
+        old: Option<&Folder>,
+        new: &Folder,
+    ) -> Result<Ruling, ReviewFault> {
+        if new.metadata.deletion_timestamp.is_some() {
+            return Ok(Ruling::Pass);
+        }
+        if old.is_none() {
+            let ruling = admission::folder(new, &self.all_folders(), &self.operator_namespace);
+            if ruling != Ruling::Pass {
+                return Ok(ruling);
+            }
+        }
+        if new.spec.adopt && !old.is_some_and(|old| old.spec.adopt) {
+            let namespace = new.namespace_name();
+            let subject = reviews::Subject {
+                verb: "update",
+                group: "",
+                resource: "namespaces",
+                namespace,
+                name: namespace,
+            };
+            if !may(&self.client, asked, &subject).await? {
+                return Ok(Ruling::Refuse(admission::adoption_refused(namespace)));
+            }
+        }
+        Ok(Ruling::Pass)
+    }
+
+    async fn folder_deleted(&self, asked: &Asked<'_>, old: &Folder) -> Result<Ruling, ReviewFault> {
+        if asked.username() == GARBAGE_COLLECTOR {
+            return Ok(Ruling::Pass);
+        }
+        let name = old.namespace_name();
+        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
+        let namespace = namespaces.get_metadata_opt(name).await.map_err(fault("look up the namespace"))?;
+        let owned = namespace.as_ref().is_some_and(|namespace| {
+            namespace.labels().get(crate::api::names::FOLDER_LABEL) == old.metadata.name.as_ref()
+        });
+        let connections = if owned {
+            let connections: Api<Connection> = Api::namespaced(self.client.clone(), name);
+            let page = kube::api::ListParams::default().limit(NAMED_CONNECTIONS);
+            let found = connections.list_metadata(&page).await.map_err(fault("look for connections"))?;
+            found.items.iter().map(ResourceExt::name_any).collect()
+        } else {
+            Vec::new()
+        };
+        let terminating = namespace.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some());
+        Ok(admission::folder_deletion(
+            old,
+            &Leaving { folders: self.all_folders(), connections, terminating },
+        ))
+    }
+
+    /// Stamps a new request with who made it, whatever was written there, or refuses it.
+    fn consent_request(
+        &self,
+        asked: &Asked<'_>,
+        new: &ConsentRequest,
+        response: AdmissionResponse,
+    ) -> Result<AdmissionResponse, ReviewFault> {
+        let open = self.requests.state();
+        let open = open.iter().filter_map(|object| object.0.as_ref().ok());
+        let open = open.filter(|request| is_open(request, asked.username())).count();
+        if let Ruling::Refuse(message) = admission::consent_request(&new.spec, open) {
+            return Ok(response.deny(message));
+        }
+        let mut stamp = match requester(asked.user) {
+            Ok(stamp) => stamp,
+            Err(message) => return Ok(response.deny(message)),
+        };
+        stamp.seal = self.keyring.seal_requester(RequesterStamp {
+            namespace: asked.namespace,
+            spec: &new.spec,
+            requester: &stamp,
+        });
+        let patch = json!([{ "op": "add", "path": "/spec/requester", "value": stamp }]);
+        let patch = serde_json::from_value(patch).map_err(|error| ReviewFault(error.to_string()))?;
+        response.with_patch(patch).map_err(|error| ReviewFault(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl AdmissionDesk for Desk {
+    async fn review(
+        &self,
+        subject: Reviewed,
+        request: &AdmissionRequest<DynamicObject>,
+    ) -> Result<AdmissionResponse, ReviewFault> {
+        let asked = Asked::of(request);
+        let mut response = AdmissionResponse::from(request);
+        let deletion = request.operation == Operation::Delete;
+        let ruling = match subject {
+            Reviewed::Connections => self.connections(old(request)?.as_ref(), &new(request)?).await?,
+            Reviewed::Parameters => match old(request)? {
+                Some(old) => self.parameters(&asked, &old, &new(request)?).await?,
+                None => Ruling::Pass,
+            },
+            Reviewed::Folders if deletion => match old(request)? {
+                Some(old) => self.folder_deleted(&asked, &old).await?,
+                None => Ruling::Pass,
+            },
+            Reviewed::Folders => self.folder_written(&asked, old(request)?.as_ref(), &new(request)?).await?,
+            Reviewed::ConsentRequests => return self.consent_request(&asked, &new(request)?, response),
+        };
+        match ruling {
+            Ruling::Pass => {}
+            Ruling::Warn(text) => response.warnings = Some(vec![text]),
+            Ruling::Refuse(message) => response = response.deny(message),
+        }
+        Ok(response)
+    }
+}
+
+/// Reads a watch into its store for as long as the tasks live.
+fn kept<K>(watched: Watched<Guarded<K>>, tasks: &mut JoinSet<()>) -> Store<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Send + Sync + 'static,
+{
+    let mut changes = watched.changes;
+    tasks.spawn(async move {
+        while let Some(change) = changes.next().await {
+            if let Err(error) = change {
+                tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+            }
+        }
+    });
+    watched.store
+}
+
+fn fault(action: &'static str) -> impl FnOnce(kube::Error) -> ReviewFault {
+    move |error| ReviewFault(format!("{action}: {error}"))
+}
+
+fn new<K: Resource + DeserializeOwned>(request: &AdmissionRequest<DynamicObject>) -> Result<K, ReviewFault> {
+    typed(request.object.as_ref())?.ok_or_else(|| ReviewFault("the request has no object".to_owned()))
+}
+
+fn old<K: Resource + DeserializeOwned>(
+    request: &AdmissionRequest<DynamicObject>,
+) -> Result<Option<K>, ReviewFault> {
+    typed(request.old_object.as_ref())
+}
+
+fn typed<K: Resource + DeserializeOwned>(object: Option<&DynamicObject>) -> Result<Option<K>, ReviewFault> {
+    object
+        .map(|object| object.clone().try_parse::<K>())
+        .transpose()
+        .map_err(|error| ReviewFault(format!("the object does not fit its kind: {error}")))
+}

@@ -1,0 +1,162 @@
+//! The listener for the API server, which asks here before it stores what people write. It speaks TLS with a certificate
+//! that is replaced while it serves.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum_server::Handle;
+use axum_server::tls_rustls::RustlsConfig;
+use kube::core::DynamicObject;
+use kube::core::admission::{AdmissionRequest, AdmissionResponse, AdmissionReview, Operation};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::{AdmissionDesk, Admitted, CertificateHolder, Leaf, ReviewFault, Reviewed, Telemetry};
+
+/// The API server's own limit for what it stores, and room for the object as it was before.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// Shorter than the webhooks' own timeout, so that the API server reads why there is no answer.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// How long a connection may take to begin with a request.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+
+/// How long requests under way may take when the process ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+struct Reception {
+    desk: Arc<dyn AdmissionDesk>,
+    telemetry: Arc<dyn Telemetry>,
+}
+
+/// `/admission/connections`, `/admission/parameters`, `/admission/folders` and `/admission/consent-requests`.
+pub fn router(desk: Arc<dyn AdmissionDesk>, telemetry: Arc<dyn Telemetry>) -> Router {
+    let ask = |subject| {
+        post(move |State(reception): State<Reception>, body: Bytes| async move {
+            answer(&reception, subject, &body).await
+        })
+    };
+    Router::new()
+        .route("/admission/connections", ask(Reviewed::Connections))
+        .route("/admission/parameters", ask(Reviewed::Parameters))
+        .route("/admission/folders", ask(Reviewed::Folders))
+        .route("/admission/consent-requests", ask(Reviewed::ConsentRequests))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(Reception { desk, telemetry })
+}
+
+async fn answer(reception: &Reception, subject: Reviewed, body: &[u8]) -> Response {
+    let started = Instant::now();
+    let request: AdmissionRequest<DynamicObject> = match parsed(body) {
+        Ok(request) => request,
+        Err(cause) => return (StatusCode::BAD_REQUEST, cause).into_response(),
+    };
+    let operation = operation_of(&request.operation);
+    let reviewed = match tokio::time::timeout(PATIENCE, reception.desk.review(subject, &request)).await {
+        Ok(reviewed) => reviewed,
+        Err(_) => Err(ReviewFault("there was no answer in time".to_owned())),
+    };
+    let outcome = match &reviewed {
+        Err(_) => Admitted::Failed,
+        Ok(response) if !response.allowed => Admitted::Refused,
+        Ok(response) if response.warnings.is_some() => Admitted::Warned,
+        Ok(_) => Admitted::Allowed,
+    };
+    reception.telemetry.admitted(subject, operation, outcome, started.elapsed());
+    match reviewed {
+        Ok(response) => written(response),
+        Err(fault) => {
+            tracing::warn!(?subject, operation, %fault, "a write could not be judged");
+            (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response()
+        }
+    }
+}
+
+fn parsed(body: &[u8]) -> Result<AdmissionRequest<DynamicObject>, String> {
+    let review: AdmissionReview<DynamicObject> =
+        serde_json::from_slice(body).map_err(|fault| format!("not an AdmissionReview: {fault}"))?;
+    review.try_into().map_err(|fault| format!("not an AdmissionReview with a request: {fault}"))
+}
+
+fn written(response: AdmissionResponse) -> Response {
+    match serde_json::to_vec(&response.into_review()) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(fault) => (StatusCode::INTERNAL_SERVER_ERROR, fault.to_string()).into_response(),
+    }
+}
+
+fn operation_of(operation: &Operation) -> &'static str {
+    match operation {
+        Operation::Create => "CREATE",
+        Operation::Update => "UPDATE",
+        Operation::Delete => "DELETE",
+        Operation::Connect => "CONNECT",
+    }
+}
+
+/// The certificate that is shown to whoever connects. Until there is one, no connection comes about.
+#[derive(Default)]
+pub struct ServingCertificate(RwLock<Option<Arc<CertifiedKey>>>);
+
+impl CertificateHolder for ServingCertificate {
+    fn hold(&self, leaf: Leaf) -> Result<(), String> {
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(leaf.key.as_slice()).clone_key());
+        let chain = vec![CertificateDer::from(leaf.certificate)];
+        let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider());
+        let certified = certified.map_err(|fault| fault.to_string())?;
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(certified));
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for ServingCertificate {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("ServingCertificate")
+    }
+}
+
+impl ResolvesServerCert for ServingCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Serves until `stop`.
+pub async fn serve(
+    address: SocketAddr,
+    router: Router,
+    certificate: Arc<ServingCertificate>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(std::io::Error::other)?;
+    let mut config = builder.with_no_client_auth().with_cert_resolver(certificate);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let handle = Handle::new();
+    tokio::spawn({
+        let handle = handle.clone();
+        async move {
+            stop.cancelled().await;
+            handle.graceful_shutdown(Some(GRACE));
+        }
+    });
+    axum_server::bind_rustls(address, RustlsConfig::from_config(Arc::new(config)))
+        .http1_only()
+        .first_request_timeout(FIRST_REQUEST)
+        .handle(handle)
+        .serve(router.into_make_service())
+        .await
+}
