@@ -14,9 +14,7 @@ use kube::{Api, ResourceExt};
 use crate::api::ConsentRequest;
 use crate::api::consent_request::ConsentRequestStatus;
 use crate::domain::admission::is_open;
-use crate::domain::consent::{
-    Effect, ObservedConsent, ResultState, concluded, decide, expires_at,
-};
+use crate::domain::consent::{Effect, ObservedConsent, ResultState, concluded, decide, expires_at};
 use crate::domain::decision::Decision;
 use crate::envelope::{ConsentResult, RequesterStamp};
 
@@ -144,8 +142,7 @@ async fn act(
     match effect {
         Some(Effect::Delete) => {
             let preconditions = Preconditions { uid: request.uid(), resource_version: None };
-            let parameters =
-                DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
             match api.delete(&request.name_any(), &parameters).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
                 other => {

@@ -98,13 +98,14 @@ pub fn decide(observed: &ObservedConsent, now: Timestamp) -> ConsentDecision {
         return redeeming(observed, status, now);
     }
     match check(observed, now) {
-        Err(Ended::Expired) => ended(observed, Phase::Expired, Reason::ConsentExpired, expired(observed), now),
-        Err(Ended::Failed(blocked)) => {
-            ended(observed, Phase::Failed, blocked.reason, blocked.message, now)
+        Err(Ended::Expired) => {
+            ended(observed, Phase::Expired, Reason::ConsentExpired, expired(observed), now)
         }
+        Err(Ended::Failed(blocked)) => ended(observed, Phase::Failed, blocked.reason, blocked.message, now),
         Ok(()) if status.phase.is_none() => issue(observed, status, now),
         Ok(()) if status.phase == Some(Phase::Returned) && observed.request.spec.receipt.is_some() => {
-            let status = ConsentRequestStatus { phase: Some(Phase::Redeeming), sealed_result: None, ..status };
+            let status =
+                ConsentRequestStatus { phase: Some(Phase::Redeeming), sealed_result: None, ..status };
             Decision { status, events: Vec::new(), effect: Some(Effect::Redeem), next: None }
         }
         Ok(()) => waiting(status, Some(expires_at(&observed.request))),
@@ -151,7 +152,10 @@ fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), Ended> {
     if !prepared.method.auth_type().needs_person() {
         return Err(blocked(
             Reason::ConsentNotNeeded,
-            format!("connection \"{name}\" authenticates with {} and needs no person", prepared.method.auth_type()),
+            format!(
+                "connection \"{name}\" authenticates with {} and needs no person",
+                prepared.method.auth_type()
+            ),
         ));
     }
     if spec.loopback_port.is_none() {
@@ -220,7 +224,8 @@ fn issue(observed: &ObservedConsent, status: ConsentRequestStatus, now: Timestam
     match &observed.rehearsal {
         None => Decision { status, events: Vec::new(), effect: Some(Effect::Rehearse), next: None },
         Some(Err(cause)) => {
-            let message = format!("the token Secret cannot be written, so nobody is asked to consent: {cause}");
+            let message =
+                format!("the token Secret cannot be written, so nobody is asked to consent: {cause}");
             ended(observed, Phase::Failed, Reason::TokenStoreBlocked, message, now)
         }
         Some(Ok(())) => {
@@ -327,8 +332,9 @@ pub fn expires_at(request: &ConsentRequest) -> Timestamp {
 fn expired(observed: &ObservedConsent) -> String {
     let phase = observed.request.status.as_ref().and_then(|status| status.phase);
     let connection = observed.connection.as_deref();
-    let redirect_uri = connection
-        .and_then(|connection| connection.connection.status.as_ref()?.authentication.as_ref()?.redirect_uri.clone());
+    let redirect_uri = connection.and_then(|connection| {
+        connection.connection.status.as_ref()?.authentication.as_ref()?.redirect_uri.clone()
+    });
     let again = again(&observed.request);
     match (phase, redirect_uri) {
         (Some(Phase::Started), Some(redirect_uri)) => format!(

@@ -44,7 +44,10 @@ fn connection() -> Observed {
     let definition = catalogue::check(&serde_yaml::from_str(CONNECTOR).unwrap()).unwrap();
     let values = [("clientId", "web"), ("clientSecret", "digest")];
     Observed {
-        connector: ConnectorState::Valid { definition: Arc::new(definition), identity: "connector/1".to_owned() },
+        connector: ConnectorState::Valid {
+            definition: Arc::new(definition),
+            identity: "connector/1".to_owned(),
+        },
         folder: FolderState::Ready("sales".to_owned()),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::Found {
