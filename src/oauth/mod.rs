@@ -5,6 +5,7 @@ pub mod api_request;
 pub mod build;
 pub mod client;
 pub mod failure;
+pub mod id_token;
 mod jwt;
 pub mod message;
 pub mod token_answer;
@@ -15,6 +16,7 @@ pub use api_request::{Credential, account_request, same_request, verification_re
 pub use build::BuildFault;
 pub use client::ClientCredentials;
 pub use failure::{Class, Failure};
+pub use id_token::{Expected, account_from_claims, check_id_token};
 pub use token_answer::{TokenGrant, parse as parse_token_answer};
 pub use token_request::{TokenKind, client_credentials_request, refresh_request, revocation_request};
 
