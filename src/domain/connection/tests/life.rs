@@ -37,12 +37,9 @@ impl<Provider: FnMut(&Observed, &Effect, Timestamp) -> Outcome> Life<Provider> {
         }
         let outcome = (self.provider)(&self.observed, &effect, self.now);
         let kept_elsewhere = matches!(outcome, Outcome::Held | Outcome::TokenStored(_));
+        let after = decide_again(&self.observed, decision.status, outcome.clone(), self.now);
         let before = self.observed.connection.status.clone();
-        let mut observed = self.observed.clone();
-        let conditions = observed.status().conditions;
-        observed.connection.status = Some(ConnectionStatus { conditions, ..decision.status });
-        self.observed = learn(observed, outcome, self.now);
-        let after = decide(&self.observed, self.now);
+        self.observed = learn(self.observed.clone(), outcome, self.now);
         self.observed.connection.status = before;
         if !(kept_elsewhere && after.effect.is_some()) {
             self.record(&after);
