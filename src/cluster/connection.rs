@@ -11,7 +11,7 @@ use crate::api::consent_request::Phase;
 use crate::api::{Connection, ConsentRequest};
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::connection::{
-    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, learn,
+    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, decide_again,
 };
 use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
@@ -136,24 +136,15 @@ async fn act(
     if outcome == Outcome::Superseded {
         return Ok(Action::requeue(record::LOOK_AGAIN));
     }
-    let now = context.clock.now();
-    let before = observed.clone();
-    let after = decide(&learn(with_facts(observed, decision.status), outcome, now), now);
+    let after = decide_again(&observed, decision.status, outcome, context.clock.now());
     let left_to_next = kept_elsewhere && after.effect.is_some();
-    if !left_to_next && !record_decision(context, &before, &after).await? {
+    if !left_to_next && !record_decision(context, &observed, &after).await? {
         return Ok(Action::requeue(record::LOOK_AGAIN));
     }
     if after.effect.is_some() {
         return Ok(Action::requeue(Duration::ZERO));
     }
     Ok(again_at(context.clock.now(), after.next))
-}
-
-/// Facts that the decision itself established go into what the outcome is learnt with.
-fn with_facts(mut observed: Observed, facts: crate::api::ConnectionStatus) -> Observed {
-    let conditions = observed.status().conditions;
-    observed.connection.status = Some(crate::api::ConnectionStatus { conditions, ..facts });
-    observed
 }
 
 /// Whether the decision is recorded; it is not where somebody else was faster.

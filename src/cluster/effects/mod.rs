@@ -1,9 +1,15 @@
 //! What a Connection's decision may do outside, one at a time.
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the exchange of a code for a token calls it"))]
+mod consent_record;
 mod finalizer;
+mod grant;
 mod probe;
 mod revoke;
 mod token;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 
