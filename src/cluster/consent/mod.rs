@@ -125,7 +125,10 @@ fn is_settled(context: &Context) -> bool {
 
 async fn rehearse(context: &Context, observed: &ObservedConsent) -> Result<Result<(), String>, Error> {
     match &observed.connection {
-        Some(connection) => effects::rehearse_consent(context, &connection.connection).await,
+        Some(connection) => {
+            let stands_against = effects::rehearse_consent(context, &connection.connection).await?;
+            Ok(stands_against.map_or(Ok(()), Err))
+        }
         None => Ok(Ok(())),
     }
 }

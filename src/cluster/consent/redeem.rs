@@ -25,7 +25,7 @@ pub(super) async fn redeem(
         Ok(prepared) => prepared,
         Err(blocked) => return Ok(Err(blocked)),
     };
-    if let Err(cause) = effects::rehearse_consent(context, &observed.connection).await? {
+    if let Some(cause) = effects::rehearse_consent(context, &observed.connection).await? {
         let message = format!("the token Secret cannot be written, so the code was not redeemed: {cause}");
         return Ok(Err(Blocked { reason: Reason::TokenStoreBlocked, message }));
     }
@@ -40,7 +40,7 @@ pub(super) async fn redeem(
     context.telemetry.token_requested("Succeeded", started.elapsed());
     let uid = request.metadata.uid.as_deref().unwrap_or_default();
     Ok(match effects::store_consent(context, &observed.connection, &record, uid).await? {
-        StoredConsent::Done => Ok(()),
+        StoredConsent::Stored(_) => Ok(()),
         StoredConsent::Refused(cause) => Err(Blocked {
             reason: Reason::ReconsentRequired,
             message: format!(

@@ -2,9 +2,13 @@
 
 mod consent_record;
 mod finalizer;
+mod grant;
 mod probe;
 mod revoke;
 mod token;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 

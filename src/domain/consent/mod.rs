@@ -351,6 +351,21 @@ pub fn again(request: &ConsentRequest) -> String {
     format!("run `kubectl liaison connect {} -n {namespace}` again", request.spec.connection_ref.name)
 }
 
+/// Whether a consent that failed for this reason says something of its Connection: what the provider answered, or what
+/// became of the answer. All else is between the request and who made it, and may be anybody's doing.
+pub fn says_something_of_connection(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::RequesterNotStamped
+            | Reason::ConsentOutdated
+            | Reason::ConsentNotNeeded
+            | Reason::CodeEntryNotAllowed
+            | Reason::TooManyConsents
+            | Reason::ReceiptMismatch
+            | Reason::AuthenticateForbidden
+    )
+}
+
 /// Whether a request is for this very Connection.
 pub fn concerns(request: &ConsentRequest, connection: &Connection) -> bool {
     request.metadata.namespace == connection.metadata.namespace
