@@ -153,11 +153,12 @@ fn a_consent_of_another_account_is_told_once_and_named() {
 
 #[test]
 fn an_account_that_a_request_finds_is_compared_after_a_new_consent_alone() {
-    let account = "account: {url: 'https://api.example.com/me', idPath: /id}";
+    let account = "verify: {url: 'https://api.example.com/me'}\naccount: {url: 'https://api.example.com/me', idPath: /id}";
     let mut observed = person();
     observed.connector = valid(&PERSON.replace("account: {idTokenClaim: email}", account), 1);
     let named = |account: &str| {
-        Outcome::Probed(ProbeOutcome { verification: None, account: Some(account.to_owned()) })
+        let verification = Some(VerificationOutcome::Succeeded);
+        Outcome::Probed(ProbeOutcome { verification, account: Some(account.to_owned()) })
     };
     let first = next_consent(&observed, 0, None);
     assert_eq!(decide(&first, at(1)).effect, Some(Effect::Probe));
