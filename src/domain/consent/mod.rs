@@ -38,6 +38,7 @@ pub const KEPT_AFTER_END: Duration = Duration::from_mins(5);
 
 /// What a decision about a ConsentRequest is made from. No field holds a secret.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen")]
 pub struct ObservedConsent {
     /// The request, with the status that was last recorded.
     pub request: ConsentRequest,
@@ -156,6 +157,12 @@ fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), Ended> {
                 "connection \"{name}\" authenticates with {} and needs no person",
                 prepared.method.auth_type()
             ),
+        ));
+    }
+    if connection.connection.spec.suspend {
+        return Err(blocked(
+            Reason::Suspended,
+            format!("connection \"{name}\" is suspended; set spec.suspend to false first"),
         ));
     }
     if spec.loopback_port.is_none() {
@@ -359,6 +366,7 @@ pub fn says_something_of_connection(reason: Reason) -> bool {
         Reason::RequesterNotStamped
             | Reason::ConsentOutdated
             | Reason::ConsentNotNeeded
+            | Reason::Suspended
             | Reason::CodeEntryNotAllowed
             | Reason::TooManyConsents
             | Reason::ReceiptMismatch

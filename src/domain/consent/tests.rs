@@ -166,6 +166,9 @@ fn s42_nobody_is_sent_anywhere_before_the_client_is_known() {
         client_id: None,
     };
 }, "ConsentNotNeeded")]
+#[case::suspended(|observed: &mut ObservedConsent| {
+    observed.connection.as_mut().unwrap().connection.spec.suspend = true;
+}, "Suspended")]
 #[case::no_browser(|observed: &mut ObservedConsent| observed.request.spec.loopback_port = None, "CodeEntryNotAllowed")]
 #[case::too_many(|observed: &mut ObservedConsent| observed.older_open = OPEN_LIMIT, "TooManyConsents")]
 fn a_request_that_cannot_succeed_says_so_at_once(
