@@ -7,4 +7,5 @@ mod examples;
 mod folders;
 mod living;
 mod provider_calls;
+mod rotating;
 mod seeing;
