@@ -39,7 +39,7 @@ pub fn all(settings: &Settings) -> anyhow::Result<String> {
     let mut text = String::new();
     for crd in crds::all() {
         text.push_str("---\n");
-        text.push_str(&serde_yaml::to_string(&crd).context("write a CRD")?);
+        text.push_str(&super::yaml::write(&crd).context("write a CRD")?);
     }
     text.push_str("---\n");
     text.push_str(&admission(settings));

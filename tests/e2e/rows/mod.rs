@@ -6,6 +6,7 @@ mod consenting;
 mod examples;
 mod folders;
 mod living;
+mod own_app;
 mod provider_calls;
 mod rotating;
 mod seeing;
