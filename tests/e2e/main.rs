@@ -6,6 +6,7 @@ mod support;
 
 mod fixtures;
 mod person;
+mod terminal;
 mod welcome;
 mod world;
 

@@ -7,6 +7,7 @@ mod examples;
 mod folders;
 mod living;
 mod own_app;
+mod plugin;
 mod provider_calls;
 mod rotating;
 mod seeing;
