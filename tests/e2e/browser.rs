@@ -20,6 +20,11 @@ use crate::terminal::{Terminal, kubeconfig_of};
 use crate::welcome::{self, parameters};
 use crate::world::World;
 
+const FRENCH: Manner = Manner { language: "fr", dark: false, javascript: true, width: 1280, height: 900 };
+
+/// A telephone at night.
+const TELEPHONE: Manner = Manner { language: "en", dark: true, javascript: true, width: 390, height: 844 };
+
 /// One Chromium for all; each visit has a profile of its own.
 #[expect(clippy::unwrap_used, reason = "clippy does not see that a helper belongs to tests")]
 fn browser() -> &'static Browser {
@@ -53,11 +58,11 @@ struct Way {
 }
 
 impl Way {
-    async fn begin(ground: Ground, language: &'static str) -> Result<Self> {
+    async fn begin(ground: Ground, manner: Manner) -> Result<Self> {
         let kubeconfig = kubeconfig_of(World::shared().control_plane, None, Some(&ground.namespace))?;
         let mut terminal = Terminal::start(&kubeconfig, &["connect", "crm"])?;
         let link = terminal.link().await?;
-        let visit = browser().visit(Manner { language, ..Manner::default() }).await?;
+        let visit = browser().visit(manner).await?;
         visit.open(&link).await?;
         let mut this = Self { ground, terminal, link, visit, loopback: String::new() };
         let port = this.request().await?.spec.loopback_port.context("port")?;
@@ -125,7 +130,7 @@ impl Way {
 #[tokio::test]
 async fn s47_a_person_walks_the_whole_way_in_chromium_by_keyboard_at_zitadel() -> Result<()> {
     let ground = at("way-zitadel", zitadel_connector(World::shared()), &zitadel_app()).await?;
-    let way = Way::begin(ground, "en").await?;
+    let way = Way::begin(ground, Manner::default()).await?;
     let start = way.look("zitadel-1-start").await?;
     assert!(start.title.starts_with("Connect Customers to Zitadel"), "{}", start.title);
     for part in ["administrator", "way-zitadel/crm", "offline_access", &World::shared().zitadel.authority()] {
@@ -148,7 +153,7 @@ async fn s47_a_person_walks_the_whole_way_in_chromium_by_keyboard_at_zitadel() -
 #[tokio::test]
 async fn s47_a_person_says_no_and_then_yes_in_chromium_in_french_at_the_certified_provider() -> Result<()> {
     let ground = at("way-oidc", oidc_connector_for_people(World::shared()), &oidc_app()).await?;
-    let way = Way::begin(ground, "fr").await?;
+    let way = Way::begin(ground, FRENCH).await?;
     let start = way.look("oidc-1-start-french").await?;
     assert!(start.title.starts_with("Connecter Customers à Certified"), "{}", start.title);
     way.press("Continuer vers Certified").await?;
@@ -168,7 +173,7 @@ async fn s47_a_person_says_no_and_then_yes_in_chromium_in_french_at_the_certifie
     let ended = terminal.end().await?;
     assert!(ended.code == Some(2) && ended.output.contains("ConsentDenied"), "{ended:?}");
 
-    let way = Way::begin(ground, "fr").await?;
+    let way = Way::begin(ground, FRENCH).await?;
     way.press("Continuer vers Certified").await?;
     way.visit.sign_in(SignIn::OidcProvider, "camille", "any").await?;
     way.visit.arrive(&way.loopback).await?;
@@ -179,6 +184,25 @@ async fn s47_a_person_says_no_and_then_yes_in_chromium_in_french_at_the_certifie
     way.is_discreet().await?;
     let ended = way.terminal.end().await?;
     assert!(ended.code == Some(0) && ended.output.ends_with("Connected \"crm\" as camille."), "{ended:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn s47_a_wrong_client_secret_is_told_on_the_last_page_also_on_a_telephone() -> Result<()> {
+    let wrong = [oidc_app()[0], ("clientSecret", "wrong")];
+    let ground = at("way-wrong", oidc_connector_for_people(World::shared()), &wrong).await?;
+    let way = Way::begin(ground, TELEPHONE).await?;
+    way.look("wrong-1-start-narrow").await?;
+    way.press("Continue to Certified").await?;
+    way.visit.sign_in(SignIn::OidcProvider, "camille", "any").await?;
+    way.visit.arrive(&way.loopback).await?;
+    let last = way.look("wrong-2-failed-narrow").await?;
+    for part in ["Not connected", "clientSecret", "kubectl liaison connect crm -n way-wrong"] {
+        assert!(last.text.contains(part), "{part}: {}", last.text);
+    }
+    way.is_discreet().await?;
+    let ended = way.terminal.end().await?;
+    assert!(ended.code == Some(2) && ended.output.contains("ClientRejected"), "{ended:?}");
     Ok(())
 }
 
@@ -207,7 +231,7 @@ async fn n06_back_and_reload_change_nothing_on_the_way_and_no_page_tells_the_pro
     });
     let ground =
         at("way-back", welcome::connector(&provider), &[("clientId", "a"), ("clientSecret", "b")]).await?;
-    let way = Way::begin(ground, "en").await?;
+    let way = Way::begin(ground, Manner::default()).await?;
     let reloaded = way.visit.reload().await?;
     assert!(reloaded.title.starts_with("Connect Customers"), "{reloaded:?}");
     assert_eq!(way.phase().await?, Some(Phase::Issued), "to look at a link does not use it");

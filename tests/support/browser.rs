@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::de::DeserializeOwned;
@@ -14,6 +15,9 @@ use serde_json::{Value, json};
 use super::guarded::Guarded;
 use super::waiting::{self, SOON};
 use super::{binaries, free_port, repository};
+
+/// No action takes longer; one that waits for something that never comes would hold everything up.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const SCRIPTS: [&str; 3] = ["server.mjs", "visit.mjs", "sign-in.mjs"];
 
@@ -214,7 +218,7 @@ impl Visit {
 }
 
 async fn post<T: DeserializeOwned>(address: &str, body: &Value) -> Result<T> {
-    let response = reqwest::Client::new().post(address).json(body).send().await?;
+    let response = reqwest::Client::new().post(address).json(body).timeout(PATIENCE).send().await?;
     let (status, answer): (_, Value) = (response.status(), response.json().await?);
     if !status.is_success() {
         bail!("browser, {body}: {}", answer.as_str().unwrap_or_default());
