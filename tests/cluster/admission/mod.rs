@@ -1,12 +1,14 @@
 //! Admission on a real API server: policies, and webhooks that an operator with the chart's rights answers.
 
+mod connections;
 mod consent_requests;
+mod folders;
 
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use liaison::api::Connection;
@@ -131,6 +133,13 @@ async fn patch(
     let api = api_of(client, namespace, object).map_err(|error| error.to_string())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(|error| error.to_string())
+}
+
+/// Deletes an object; the error is what the API server says.
+async fn delete(client: &Client, namespace: &str, object: &Value) -> Result<(), String> {
+    let api = api_of(client, namespace, object).map_err(|error| error.to_string())?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    api.delete(name, &DeleteParams::default()).await.map(drop).map_err(|error| error.to_string())
 }
 
 /// Insists that something was refused with these words.
