@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::support::control_plane::ControlPlane;
 use crate::support::free_port;
 use crate::support::identity_provider::Zitadel;
-use crate::support::installation::operator_rights;
+use crate::support::installation::{AdmissionPort, operator_rights};
 use crate::support::oidc_provider::OidcProvider;
 use crate::support::operator::{Operator, OperatorOptions};
 use crate::support::strict_provider::StrictProvider;
@@ -58,7 +58,10 @@ impl World {
             for listener in &stock {
                 exceptions.push(format!("localhost:{}", listener.local_addr()?.port()));
             }
-            let settings = OperatorSettings { exceptions, ..OperatorSettings::new("world")? };
+            let admission = AdmissionPort::take()?;
+            admission.install(control_plane)?;
+            let admission = Some(admission);
+            let settings = OperatorSettings { exceptions, admission, ..OperatorSettings::new("world")? };
             let operator = settings.start(control_plane).await?;
             Ok(Self {
                 control_plane,
@@ -100,6 +103,8 @@ pub(crate) struct OperatorSettings {
     pub lease_seconds: u64,
     /// A kubeconfig other than the control plane's, such as one that leads through a proxy.
     pub kubeconfig: Option<std::path::PathBuf>,
+    /// Where the API server asks, if admission is installed.
+    pub admission: Option<AdmissionPort>,
     pub more: Vec<String>,
 }
 
@@ -112,6 +117,7 @@ impl OperatorSettings {
             refresh_fraction: 0.5,
             lease_seconds: 15,
             kubeconfig: None,
+            admission: None,
             more: Vec::new(),
         })
     }
@@ -133,6 +139,7 @@ impl OperatorSettings {
             "--log=trace".to_owned(),
         ];
         arguments.extend(self.exceptions.iter().map(|exception| format!("--egress-exception={exception}")));
+        arguments.extend(self.admission.iter().flat_map(|admission| admission.arguments()));
         arguments.extend(self.more.iter().cloned());
         // Without another wish it has the rights that the chart gives, so that a missing one is noticed.
         let kubeconfig = match &self.kubeconfig {

@@ -26,7 +26,7 @@ mod own_control_plane {
     }
 
     /// Waits until a folder has its namespace, as the operator makes it.
-    async fn until_ready(name: &str) -> Result<()> {
+    fn until_ready(name: &str) -> Result<()> {
         let wait = ["wait", "--for=condition=Ready", "--timeout=20s", &format!("folder/{name}")];
         Stage::shared()?.control_plane.run_kubectl(&wait).map(drop)
     }
@@ -75,7 +75,7 @@ mod own_control_plane {
             refused(answer, &words);
         }
         create(&client, "", &folder("elder", &json!({}))).await.map_err(Error::msg)?;
-        until_ready("elder").await?;
+        until_ready("elder")?;
         let younger = folder("younger", &json!({ "namespace": "elder" }));
         refused(create(&client, "", &younger).await, "folder \"elder\" has namespace \"elder\"");
         Ok(())
@@ -94,7 +94,7 @@ mod own_control_plane {
         let adopt = json!({ "spec": { "adopt": true } });
         refused(patch(&keeper, "", &plain, adopt.clone()).await, words);
         patch(&administrator, "", &plain, adopt).await.map_err(Error::msg)?;
-        until_ready("adoptable").await?;
+        until_ready("adoptable")?;
         patch(&keeper, "", &plain, json!({ "spec": { "displayName": "Other" } }))
             .await
             .map_err(Error::msg)?;
@@ -106,7 +106,7 @@ mod own_control_plane {
         let (client, keeper) = (administrator().await?, folder_keeper().await?);
         let holding = folder("holding", &json!({}));
         create(&client, "", &holding).await.map_err(Error::msg)?;
-        until_ready("holding").await?;
+        until_ready("holding")?;
         let (a, b) = (connection("a", &json!({})), connection("b", &json!({})));
         create(&client, "holding", &a).await.map_err(Error::msg)?;
         create(&client, "holding", &b).await.map_err(Error::msg)?;
@@ -116,7 +116,7 @@ mod own_control_plane {
 
         let child = folder("held-child", &json!({ "parentRef": { "name": "holding" } }));
         create(&client, "", &child).await.map_err(Error::msg)?;
-        until_ready("held-child").await?;
+        until_ready("held-child")?;
         refused(delete(&client, "", &holding).await, "folder \"holding\" still holds folders: held-child");
         delete(&client, "", &child).await.map_err(Error::msg)?;
         eventually("the folder goes once it is empty", SOON, async || {
@@ -135,7 +135,7 @@ mod own_control_plane {
     async fn the_namespace_of_a_folder_is_deleted_only_with_a_confirmation() -> Result<()> {
         let client = administrator().await?;
         create(&client, "", &folder("confirmed", &json!({}))).await.map_err(Error::msg)?;
-        until_ready("confirmed").await?;
+        until_ready("confirmed")?;
         let object = namespace("confirmed");
         let words = "namespace \"confirmed\" belongs to folder \"confirmed\", and its connections go with it; to \
                      confirm: kubectl annotate namespace confirmed liaison.dev/confirm-delete=confirmed";
