@@ -58,9 +58,11 @@ impl World {
             for listener in &stock {
                 exceptions.push(format!("localhost:{}", listener.local_addr()?.port()));
             }
-            let admission = AdmissionPort::take()?;
-            admission.install(control_plane)?;
-            let admission = Some(admission);
+            // An existing cluster's API server does not reach this machine's loopback.
+            let admission = if control_plane.is_own() { Some(AdmissionPort::take()?) } else { None };
+            if let Some(admission) = admission {
+                admission.install(control_plane)?;
+            }
             let settings = OperatorSettings { exceptions, admission, ..OperatorSettings::new("world")? };
             let operator = settings.start(control_plane).await?;
             Ok(Self {

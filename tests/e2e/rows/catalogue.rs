@@ -109,8 +109,7 @@ async fn s12_missing_parameters_are_named_together() -> Result<()> {
     let mut spec = token_connector(&|path| format!("https://example.com{path}"));
     spec["parameters"] = json!([{ "name": "siteUrl", "required": true, "enum": ["eu", "us"] }]);
     ground.connector("jira-like", spec).await?;
-    let unfit = ground.connection("c", json!({ "connectorRef": { "name": "jira-like" } })).await;
-    let text = format!("{:#}", unfit.unwrap_err());
+    let text = ground.told("c", json!({ "connectorRef": { "name": "jira-like" } })).await?;
     let wanted =
         "connector \"jira-like\" with authType \"PersonalAccessToken\" needs parameters: siteUrl, token";
     assert!(text.contains(wanted), "{text}");
@@ -134,7 +133,7 @@ async fn s36_the_auth_type_is_asked_for_when_there_are_several_and_defaulted_whe
     let spec = |name: &str| json!({ "connectorRef": { "name": name }, "credentials": { "secretRef": { "name": "pat" } } });
     ground.connection("one", spec("s36-one")).await?;
     ground.until_ready("one").await?;
-    let text = format!("{:#}", ground.connection("several", spec("s36-several")).await.unwrap_err());
+    let text = ground.told("several", spec("s36-several")).await?;
     assert!(text.contains("connector \"s36-several\" supports several auth types"), "{text}");
     assert!(text.contains("PersonalAccessToken, APIKey, Basic"), "{text}");
     Ok(())
@@ -145,7 +144,7 @@ async fn s39_an_auth_type_that_the_connector_lacks_is_refused_with_those_it_has(
     let ground = ground("s39").await?;
     ground.connector("s39", token_connector(&|path| format!("https://example.com{path}"))).await?;
     let spec = json!({ "connectorRef": { "name": "s39" }, "authType": "OAuth2Password" });
-    let text = format!("{:#}", ground.connection("c", spec).await.unwrap_err());
+    let text = ground.told("c", spec).await?;
     let wanted =
         "connector \"s39\" does not support authType \"OAuth2Password\"; supported: PersonalAccessToken";
     assert!(text.contains(wanted), "{text}");
