@@ -31,8 +31,13 @@ use reviews::{Asked, may};
 /// Connections that a refusal names at most.
 const NAMED_CONNECTIONS: u32 = 20;
 
-/// Deletes what belongs to something that is gone; it is never kept from it.
-const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
+/// Who deletes what belongs to something that is gone, in the two ways in which clusters run these controllers. They
+/// are never kept from it.
+const CLEANERS: [&str; 3] = [
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:kube-controller-manager",
+];
 
 /// What admission has at hand, on every replica.
 pub struct Desk {
@@ -176,7 +181,7 @@ impl Desk {
     }
 
     async fn folder_deleted(&self, asked: &Asked<'_>, old: &Folder) -> Result<Ruling, ReviewFault> {
-        if asked.username() == GARBAGE_COLLECTOR {
+        if CLEANERS.contains(&asked.username()) {
             return Ok(Ruling::Pass);
         }
         let name = old.namespace_name();

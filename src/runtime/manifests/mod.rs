@@ -155,4 +155,21 @@ mod tests {
         let text = serde_json::to_string(&objects).unwrap();
         assert!(text.contains("system:serviceaccount:home:ours"));
     }
+
+    #[test]
+    fn names_of_our_api_are_spelt_as_the_code_spells_them() {
+        use crate::api::names;
+        let known = [
+            names::FOLDER_LABEL,
+            names::CREATED_BY_ANNOTATION,
+            names::CONFIRM_DELETE_ANNOTATION,
+            names::VERIFY_AT_ANNOTATION,
+            names::REAUTHENTICATE_AT_ANNOTATION,
+        ];
+        for rest in SOURCE.split("liaison.dev/").skip(1) {
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(rest.len());
+            let named = format!("liaison.dev/{}", &rest[..end]);
+            assert!(known.contains(&named.as_str()), "{named}");
+        }
+    }
 }

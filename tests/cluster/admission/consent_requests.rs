@@ -40,7 +40,8 @@ mod own_control_plane {
     #[tokio::test]
     async fn a_request_bears_the_sealed_stamp_of_who_made_it_whatever_was_written_there() -> Result<()> {
         let stage = Stage::shared()?;
-        let user = stage.user("stamped", &["liaison-connection-user", "liaison-connection-creator"]).await?;
+        stage.user("stamped", &["liaison-connection-user", "liaison-connection-creator"]).await?;
+        let user = stage.control_plane.client_with(known_to_the_last_detail).await?;
         let crm =
             create(&user, "stamped", &connection("crm", &json!({}))).await.map_err(anyhow::Error::msg)?;
 
@@ -51,7 +52,11 @@ mod own_control_plane {
         let made: ConsentRequest = made.try_parse()?;
         let requester = made.spec.requester.clone().context("requester")?;
         assert_eq!(requester.username, "ada-of-stamped");
-        assert_eq!(requester.groups, ["staff", "system:authenticated"]);
+        assert_eq!(requester.groups, ["staff", "auditors", "system:authenticated"]);
+        assert_eq!(
+            (requester.uid.as_str(), requester.extra["scopes"].join(" ")),
+            ("17", "read write".to_owned())
+        );
         let stamp = RequesterStamp { namespace: "stamped", spec: &made.spec, requester: &requester };
         let keyring = keyring(&stage.control_plane).await?;
         assert!(keyring.requester_seal_matches(stamp, &requester.seal));
@@ -60,6 +65,20 @@ mod own_control_plane {
         let words = "spec.requester is stamped when the request is made and cannot be changed";
         refused(patch(&user, "stamped", &forged, changed).await, words);
         Ok(())
+    }
+
+    /// Somebody of whom the authenticator knows uid, groups and more.
+    fn known_to_the_last_detail(config: &mut kube::Config) {
+        config.auth_info.impersonate = Some("ada-of-stamped".to_owned());
+        config.auth_info.impersonate_groups = Some(vec!["staff".to_owned(), "auditors".to_owned()]);
+        let details = [
+            ("impersonate-uid", "17"),
+            ("impersonate-extra-scopes", "read"),
+            ("impersonate-extra-scopes", "write"),
+        ];
+        let header =
+            |name, value| (http::HeaderName::from_static(name), http::HeaderValue::from_static(value));
+        config.headers.extend(details.map(|(name, value)| header(name, value)));
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod consent_requests;
 mod folders;
 mod outages;
 mod rotation;
+mod serving;
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -47,7 +48,7 @@ impl Stage {
         let port = AdmissionPort::take()?;
         port.install(&control_plane)?;
         let internal_port = free_port()?;
-        let operator = operate(&control_plane, port, internal_port).await?;
+        let operator = operate(&control_plane, "admission", port, internal_port).await?;
         let internal_url = format!("http://127.0.0.1:{internal_port}");
         let stage = Self { control_plane, operator, internal_url };
         stage.policies_are_at_work().await?;
@@ -89,9 +90,14 @@ async fn user(control_plane: &ControlPlane, namespace: &str, roles: &[&str]) -> 
     Ok(client)
 }
 
-async fn operate(control_plane: &ControlPlane, port: AdmissionPort, internal_port: u16) -> Result<Operator> {
+async fn operate(
+    control_plane: &ControlPlane,
+    identity: &str,
+    port: AdmissionPort,
+    internal_port: u16,
+) -> Result<Operator> {
     let mut arguments = vec![
-        "--identity=admission".to_owned(),
+        format!("--identity={identity}"),
         "--public-address=127.0.0.1:0".to_owned(),
         format!("--internal-address=127.0.0.1:{internal_port}"),
         "--log=info,liaison=debug".to_owned(),
