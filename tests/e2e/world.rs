@@ -19,9 +19,6 @@ use crate::support::waiting::blocking;
 /// Lifetime of the certified provider's tokens in seconds: short enough to see refreshes happen.
 pub(crate) const TOKEN_SECONDS: u32 = 6;
 
-/// The port that examples/ name.
-const EXAMPLES_PORT: u16 = 9998;
-
 /// Scripted providers that tests may take.
 const STOCK: usize = 24;
 
@@ -49,7 +46,7 @@ impl World {
     fn start() -> Result<Self> {
         let control_plane = ControlPlane::shared()?;
         blocking(async || {
-            let zitadel = Zitadel::start(control_plane.directory(), Some(EXAMPLES_PORT), &[]).await?;
+            let zitadel = Zitadel::start(control_plane.directory(), None, &[]).await?;
             let oidc = OidcProvider::start(control_plane.directory(), TOKEN_SECONDS).await?;
             let stock: Vec<_> = (0..STOCK)
                 .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))

@@ -44,7 +44,7 @@ pub struct Desk {
     client: Client,
     keyring: Arc<Keyring>,
     operator_namespace: String,
-    definitions: connector::Definitions,
+    definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
     requests: Store<Guarded<ConsentRequest>>,
@@ -58,13 +58,17 @@ impl Desk {
         operator_namespace: &str,
         tasks: &mut JoinSet<()>,
     ) -> Self {
+        let definitions = Arc::new(connector::Definitions::default());
         Self {
             keyring,
             operator_namespace: operator_namespace.to_owned(),
-            definitions: connector::Definitions::default(),
-            connectors: kept(watch::objects(Api::all(client.clone())), tasks),
-            folders: kept(watch::objects(Api::all(client.clone())), tasks),
-            requests: kept(watch::objects(Api::all(client.clone())), tasks),
+            connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
+                let definitions = Arc::clone(&definitions);
+                move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
+            }),
+            folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            requests: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            definitions,
             client: client.clone(),
         }
     }
@@ -80,23 +84,22 @@ impl Desk {
     }
 
     fn connector(&self, name: &str) -> ConnectorSeen {
-        match self.connectors.get(&ObjectRef::new(name)).as_deref().map(|object| &object.0) {
+        self.seen(self.connectors.get(&ObjectRef::new(name)).as_deref())
+    }
+
+    fn seen(&self, connector: Option<&Guarded<Connector>>) -> ConnectorSeen {
+        match connector.map(|object| &object.0) {
             Some(Ok(connector)) => ConnectorSeen::found(connector, self.definitions.state_of(connector)),
+            // One that does not fit its kind is of as little use as none.
             Some(Err(_)) | None => ConnectorSeen::not_found(),
         }
     }
 
     /// The same from the API server, for what the watch does not show, or not yet.
     async fn current_connector(&self, name: &str) -> Result<ConnectorSeen, ReviewFault> {
-        let connectors: Api<Connector> = Api::all(self.client.clone());
+        let connectors: Api<Guarded<Connector>> = Api::all(self.client.clone());
         let found = connectors.get_opt(name).await.map_err(fault("read the Connector"))?;
-        Ok(match found {
-            Some(connector) => {
-                let state = self.definitions.state_of(&connector);
-                ConnectorSeen::found(&connector, state)
-            }
-            None => ConnectorSeen::not_found(),
-        })
+        Ok(self.seen(found.as_ref()))
     }
 
     /// Nobody is refused by a Connector as it was, and one that was just applied counts.
@@ -265,16 +268,24 @@ impl AdmissionDesk for Desk {
     }
 }
 
-/// Reads a watch into its store for as long as the tasks live.
-fn kept<K>(watched: Watched<Guarded<K>>, tasks: &mut JoinSet<()>) -> Store<Guarded<K>>
+/// Reads a watch into its store for as long as the tasks live, and tells what is gone.
+fn kept<K>(
+    watched: Watched<Guarded<K>>,
+    tasks: &mut JoinSet<()>,
+    forget: impl Fn(&Guarded<K>) + Send + 'static,
+) -> Store<Guarded<K>>
 where
-    K: Resource<DynamicType = ()> + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    let mut changes = watched.changes;
+    let (mut changes, store) = (watched.changes, watched.store.clone());
     tasks.spawn(async move {
         while let Some(change) = changes.next().await {
-            if let Err(error) = change {
-                tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+            match change {
+                Ok(object) if store.get(&ObjectRef::from_obj(&object)).is_none() => forget(&object),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+                }
             }
         }
     });

@@ -3,6 +3,7 @@
 mod connections;
 mod consent_requests;
 mod folders;
+mod listener;
 mod outages;
 mod rotation;
 mod serving;

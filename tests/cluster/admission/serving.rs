@@ -49,7 +49,8 @@ mod own_control_plane {
         let webhooks = after.webhooks.unwrap_or_default();
         let bundle = webhooks.first().and_then(|webhook| webhook.client_config.ca_bundle.clone());
         let authorities = reqwest::Certificate::from_pem_bundle(&bundle.context("bundle")?.0)?;
-        let client = reqwest::Client::builder().tls_certs_only(authorities).build()?;
+        let client =
+            reqwest::Client::builder().tls_certs_only(authorities).pool_max_idle_per_host(0).build()?;
         let ask = async |path: &str, body: Vec<u8>| -> Result<u16> {
             let answer = client.post(format!("{}{path}", port.url())).body(body).send().await?;
             Ok(answer.status().as_u16())

@@ -21,7 +21,7 @@ use crate::fixtures::Ground;
 use crate::support::boundaries::Boundaries;
 use crate::support::control_plane::{ControlPlane, Options};
 use crate::support::fault_proxy::FaultProxy;
-use crate::support::installation::operator_rights;
+use crate::support::installation::{AdmissionPort, operator_rights};
 use crate::support::run_directory::RunDirectory;
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::support::waiting::eventually;
@@ -55,11 +55,14 @@ impl Stage {
         let boundaries = Arc::new(Boundaries::default());
         let directory = control_plane.directory();
         let rights = operator_rights(&control_plane).await?;
+        let admission = AdmissionPort::take()?;
+        admission.install(&control_plane)?;
         let proxy = FaultProxy::start(&rights, directory, Arc::clone(&boundaries))?;
         let provider = StrictProvider::start()?;
         let settings = OperatorSettings {
             exceptions: vec![provider.authority()],
             kubeconfig: Some(proxy.kubeconfig.clone()),
+            admission: Some(admission),
             // The same identity takes its own lease up again without a wait.
             lease_seconds: 3,
             ..OperatorSettings::new(name)?
