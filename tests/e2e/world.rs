@@ -59,7 +59,8 @@ impl World {
         let control_plane = ControlPlane::shared()?;
         blocking(async || {
             let settings = OperatorSettings {
-                admission: Some(AdmissionPort::take()?),
+                // An existing cluster's API server does not reach this machine's loopback.
+                admission: if control_plane.is_own() { Some(AdmissionPort::take()?) } else { None },
                 ..OperatorSettings::new("world")?
             };
             let public_url = settings.public_url();
@@ -137,6 +138,8 @@ pub(crate) struct OperatorSettings {
     pub lease_seconds: u64,
     /// A kubeconfig other than the control plane's, such as one that leads through a proxy.
     pub kubeconfig: Option<std::path::PathBuf>,
+    /// Where the API server asks, if admission is installed.
+    pub admission: Option<AdmissionPort>,
     pub more: Vec<String>,
 }
 
@@ -151,6 +154,7 @@ impl OperatorSettings {
             refresh_fraction: 0.5,
             lease_seconds: 15,
             kubeconfig: None,
+            admission: None,
             more: Vec::new(),
         })
     }
