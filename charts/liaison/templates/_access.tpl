@@ -52,6 +52,19 @@
   - get
   - list
   - watch
+  - delete
+- apiGroups:
+  - liaison.dev
+  resources:
+  - consentrequests/status
+  verbs:
+  - patch
+- apiGroups:
+  - authorization.k8s.io
+  resources:
+  - subjectaccessreviews
+  verbs:
+  - create
 - apiGroups:
   - ''
   resources:
