@@ -6,7 +6,7 @@ mod learn;
 mod observed;
 mod person;
 mod prepare;
-mod schedule;
+pub(super) mod schedule;
 mod static_credential;
 mod token;
 
@@ -24,6 +24,7 @@ use super::decision::{self, Decision, Event};
 use super::reason::{Fixer, Reason};
 
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
+pub(super) use observed::digest_of;
 pub use observed::{
     ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
 };
