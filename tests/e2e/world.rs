@@ -138,8 +138,6 @@ pub(crate) struct OperatorSettings {
     pub lease_seconds: u64,
     /// A kubeconfig other than the control plane's, such as one that leads through a proxy.
     pub kubeconfig: Option<std::path::PathBuf>,
-    /// Where the API server asks, if admission is installed.
-    pub admission: Option<AdmissionPort>,
     pub more: Vec<String>,
 }
 
@@ -154,7 +152,6 @@ impl OperatorSettings {
             refresh_fraction: 0.5,
             lease_seconds: 15,
             kubeconfig: None,
-            admission: None,
             more: Vec::new(),
         })
     }
