@@ -19,9 +19,6 @@ use crate::support::waiting::blocking;
 /// Lifetime of the certified provider's tokens in seconds: short enough to see refreshes happen.
 pub(crate) const TOKEN_SECONDS: u32 = 6;
 
-/// The port that examples/ name.
-const EXAMPLES_PORT: u16 = 9998;
-
 /// Scripted providers that tests may take.
 const STOCK: usize = 48;
 
@@ -68,7 +65,7 @@ impl World {
             let redirect_uris = redirect_uris(&public_url, &people);
             let redirect_uris: Vec<_> = redirect_uris.iter().map(String::as_str).collect();
             let directory = control_plane.directory();
-            let zitadel = Zitadel::start(directory, Some(EXAMPLES_PORT), &redirect_uris).await?;
+            let zitadel = Zitadel::start(directory, None, &redirect_uris).await?;
             let oidc = OidcProvider::start_for_people(directory, TOKEN_SECONDS, &redirect_uris).await?;
             let stock: Vec<_> = (0..STOCK)
                 .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
