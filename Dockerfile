@@ -3,7 +3,7 @@
 FROM rust:1.95-alpine AS build
 RUN apk add --no-cache build-base linux-headers ca-certificates
 WORKDIR /liaison
-COPY Cargo.toml Cargo.lock ./
+COPY Cargo.toml Cargo.lock askama.toml ./
 COPY src src
 # The manifest names their main files; they are not built here.
 COPY tests tests

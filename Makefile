@@ -32,9 +32,10 @@ demo: tools-for-demo ## Liaison on this machine, with examples, until Ctrl-C
 
 .PHONY: test
 test: tools-for-test ## All set-up, then all tests
-	@$(say) 'servers: Kubernetes, the identity providers, helm (minutes once, then cached)'
+	@$(say) 'servers: Kubernetes, the identity providers, a browser, helm (minutes once, then cached)'
 	@tests/controlplane/build --with-helm >/dev/null
 	@tests/support/oidc-provider/install >/dev/null
+	@tests/support/browser/install >/dev/null
 	@$(say) 'building the tests'
 	@$(CARGO) test --no-run --lib $(addprefix --test ,$(SUITES))
 	@[ -z '$(SKIPPED)' ] || $(say) 'existing cluster: tests in modules named $(SKIPPED) are skipped, they need files of the servers'
@@ -58,7 +59,8 @@ lint: ## Formatting and clippy, warnings are errors
 # Says what is missing and who needs it, before anything takes time.
 need = command -v $(1) >/dev/null || { echo 'missing: $(1), needed $(2)' >&2; missing=1; };
 need_node = major=$$(node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/') || true; \
-    [ "$${major:-0}" -ge 20 ] || { echo 'missing: node 20 or later with npm, needed by the tests for their OpenID provider' >&2; missing=1; };
+    [ "$${major:-0}" -ge 20 ] || { echo 'missing: node 20 or later with npm, needed by the tests for their OpenID provider and browser' >&2; missing=1; };
+need_browser = tests/support/browser/install --check || missing=1;
 need_base = $(call need,$(CARGO),by everything: it builds Liaison) \
     $(call need,go,to build Kubernetes and the identity provider) \
     $(call need,flock,by the scripts that fill the cache)
@@ -69,4 +71,4 @@ tools-for-demo:
 
 .PHONY: tools-for-test
 tools-for-test:
-	@missing=; $(need_base) $(need_node) $(call need,npm,by the tests for their OpenID provider) [ -z "$$missing" ] || exit 1
+	@missing=; $(need_base) $(need_node) $(call need,npm,by the tests for their OpenID provider and browser) $(need_browser) [ -z "$$missing" ] || exit 1

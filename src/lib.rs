@@ -1,7 +1,7 @@
 //! Liaison makes connections to SaaS applications a Kubernetes resource.
 //!
 //! ```text
-//! bin ─► runtime ─► adapters { cluster  provider  web  plugin } ─► ports ─► pure { oauth  envelope  domain  catalogue } ─► api
+//! bin ─► runtime ─► adapters { cluster  provider  web  plugin } ─► ports ─► pure { pages  oauth  envelope  domain  catalogue } ─► api
 //! ```
 //!
 //! An arrow may skip layers to the right and never points left; adapters do not know each other; the pure ring has no
@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod domain;
 pub mod envelope;
 pub mod oauth;
+pub mod pages;
 pub mod plugin;
 pub mod ports;
 pub mod provider;

@@ -8,6 +8,9 @@ use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
 use zeroize::Zeroizing;
 
+use crate::domain::connection::Blocked;
+use crate::domain::consent::LinkRefusal;
+use crate::oauth::ProviderError;
 use crate::oauth::message::{Purpose, Request, Response, SendFailure};
 
 /// Sends a request to a provider, within limits of time, size and rate, and only where egress is allowed.
@@ -130,4 +133,94 @@ pub trait SelfReport: Send + Sync {
     fn ready(&self) -> Result<(), String>;
     /// All metrics, in the OpenMetrics text format.
     fn metrics(&self) -> String;
+}
+
+/// Finds what a link leads to, and records what browsers do. It never asks a provider for anything.
+#[async_trait]
+pub trait ConsentDesk: Send + Sync {
+    /// What a person is asked to agree to. Changes nothing, so that link scanners burn nothing.
+    async fn invite(&self, link: &ConsentLink) -> Result<Invitation, VisitRefusal>;
+    /// The person agrees to go on: the link is used up, once.
+    async fn depart(&self, link: &ConsentLink) -> Result<Departure, VisitRefusal>;
+    /// The browser comes back. `path` and `query` are those of the callback; `cookies` are the sealed sessions that
+    /// it brings, by the uid of their request.
+    async fn arrive(
+        &self,
+        path: &str,
+        query: &str,
+        cookies: &[(String, String)],
+    ) -> Result<Arrival, VisitRefusal>;
+}
+
+/// A link as it was opened.
+pub struct ConsentLink {
+    /// Namespace of the ConsentRequest.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The start secret. Never logged.
+    pub start: String,
+}
+
+/// What a person is asked to agree to.
+#[derive(Clone, Debug)]
+pub struct Invitation {
+    /// Who asks, as the API server knows them.
+    pub requester: String,
+    /// The folder's name.
+    pub folder: String,
+    /// The Connection's namespace.
+    pub namespace: String,
+    /// The Connection's name.
+    pub name: String,
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// The application.
+    pub application: String,
+    /// Scopes that are asked for.
+    pub scopes: Vec<String>,
+    /// Host that the person is sent to.
+    pub host: String,
+    /// Whether the OAuth app is the folder's own.
+    pub own_app: bool,
+}
+
+/// Where a browser goes to, and what it carries.
+pub struct Departure {
+    /// The authorization request. It holds the state: never logged.
+    pub location: String,
+    /// The application.
+    pub application: String,
+    /// Uid of the request, which names the cookie.
+    pub uid: String,
+    /// The sealed session.
+    pub sealed: String,
+    /// How long the session is good for.
+    pub max_age: Duration,
+}
+
+/// Where a browser that came back goes to.
+pub struct Arrival {
+    /// Uid of the request, whose cookie is of no more use.
+    pub uid: String,
+    /// The requester's own machine, with the receipt: never logged.
+    pub location: String,
+}
+
+/// Why a browser gets no further.
+#[derive(Clone, Debug)]
+pub enum VisitRefusal {
+    /// The link or the answer is not good.
+    Link(LinkRefusal),
+    /// Something has to be mended first.
+    Blocked(Blocked),
+    /// The provider said no.
+    Provider {
+        /// What that means.
+        blocked: Blocked,
+        /// Its own words, which may be anybody's: to be shown as such, escaped.
+        error: ProviderError,
+    },
+    /// Our own side's fault; the log has the cause.
+    TryLater,
 }

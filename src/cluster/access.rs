@@ -43,6 +43,10 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "folders/status", &["patch"]),
     access("liaison.dev", "connections", &["get", "list", "watch", "patch"]),
     access("liaison.dev", "connections/status", &["patch"]),
+    access("liaison.dev", "consentrequests", &["get", "list", "watch", "delete"]),
+    access("liaison.dev", "consentrequests/status", &["patch"]),
+    // Whether a person may still do what they asked for.
+    access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
     // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
     access("", "secrets", &["get", "list", "watch", "create", "patch"]),
     access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),
@@ -51,8 +55,6 @@ pub const CLUSTER: &[Access] = &[
     access("", "persistentvolumeclaims", &["list"]),
     access("events.k8s.io", "events", &["create", "patch"]),
     // Admission: who has how many under way, what a requester may do, and the authorities that are to be trusted.
-    access("liaison.dev", "consentrequests", &["list", "watch"]),
-    access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
     named(
         access(ADMISSION, "validatingwebhookconfigurations", &["get", "list", "watch", "patch"]),
         Named::Installation,

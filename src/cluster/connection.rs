@@ -5,17 +5,20 @@ use std::time::{Duration, Instant};
 
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use kube::{Api, Resource};
+use kube::{Api, Resource, ResourceExt};
 
-use crate::api::Connection;
-use crate::domain::conditions::{self, ConditionType};
-use crate::domain::connection::{ConnectorState, Effect, FolderState, Observed, Outcome, decide, learn};
+use crate::api::consent_request::Phase;
+use crate::api::{Connection, ConsentRequest};
+use crate::domain::connection::{
+    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, decide_again,
+};
+use crate::domain::consent::{concerns, says_something_of_connection};
 use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
 
 use super::record::Recorded;
 use super::token_store::{self, Seen};
-use super::{Context, Error, Guarded, again_at, effects, record};
+use super::{Context, Error, Guarded, again_at, effects, folder, record};
 
 const FIELD_MANAGER: &str = "liaison-connection";
 
@@ -41,6 +44,7 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
         credentials: secrets.state_of(namespace, spec.credentials.as_ref(), keyring).await?,
         oauth_app: secrets.state_of(namespace, spec.oauth_app.as_ref(), keyring).await?,
         token: seen.state.clone(),
+        consent: failed_consent(context, connection),
         settings: context.settings.clone(),
         connection: connection.clone(),
     };
@@ -56,6 +60,30 @@ fn connector_state(context: &Context, name: &str) -> ConnectorState {
     }
 }
 
+/// The latest consent of this Connection, and of no other of its name, that came to nothing.
+fn failed_consent(context: &Context, connection: &Connection) -> Option<FailedConsent> {
+    let requests = context.consents.state();
+    let requests = requests.iter().filter_map(|object| object.0.as_ref().ok());
+    let own = requests.filter(|request| concerns(request, connection));
+    own.filter_map(end_of_failed).max_by_key(|failed| failed.at)
+}
+
+/// How a consent that came to nothing ended. A word that this version does not know is another version's to tell.
+fn end_of_failed(request: &ConsentRequest) -> Option<FailedConsent> {
+    let status = request.status.as_ref().filter(|status| status.phase == Some(Phase::Failed))?;
+    Some(FailedConsent {
+        id: request.uid()?,
+        at: status.ended_at.as_ref()?.0,
+        reason: status
+            .reason
+            .as_deref()?
+            .parse()
+            .ok()
+            .filter(|reason| says_something_of_connection(*reason))?,
+        message: status.message.clone().unwrap_or_default(),
+    })
+}
+
 /// The folder of a namespace is the one whose status says that it owns it; one that only asks for it is not ready.
 fn folder_state(context: &Context, namespace: &str) -> FolderState {
     let folders = context.folders.state();
@@ -64,19 +92,7 @@ fn folder_state(context: &Context, namespace: &str) -> FolderState {
     candidates
         .sort_by_key(|folder| folder.status.as_ref().and_then(|status| status.namespace.as_ref()).is_none());
     let Some(folder) = candidates.first() else { return FolderState::NotFound };
-    let name = folder.metadata.name.clone().unwrap_or_default();
-    let conditions = folder.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions::find(conditions, ConditionType::Ready);
-    let reason = ready.and_then(|ready| ready.reason.parse::<Reason>().ok());
-    if folder.metadata.deletion_timestamp.is_some() || reason == Some(Reason::NamespaceTerminating) {
-        return FolderState::Terminating;
-    }
-    match ready {
-        Some(ready) if ready.status == "True" => FolderState::Ready(name),
-        Some(_) if reason == Some(Reason::Pending) => FolderState::Settling,
-        Some(ready) => FolderState::NotReady(name, ready.message.clone()),
-        None => FolderState::Settling,
-    }
+    folder::state_for_connections(folder)
 }
 
 /// Does what was decided: at most one effect, and one write of the status where it differs. An effect whose fact
@@ -110,24 +126,15 @@ async fn act(
     if outcome == Outcome::Superseded {
         return Ok(Action::requeue(record::LOOK_AGAIN));
     }
-    let now = context.clock.now();
-    let before = observed.clone();
-    let after = decide(&learn(with_facts(observed, decision.status), outcome, now), now);
+    let after = decide_again(&observed, decision.status, outcome, context.clock.now());
     let left_to_next = kept_elsewhere && after.effect.is_some();
-    if !left_to_next && !record_decision(context, &before, &after).await? {
+    if !left_to_next && !record_decision(context, &observed, &after).await? {
         return Ok(Action::requeue(record::LOOK_AGAIN));
     }
     if after.effect.is_some() {
         return Ok(Action::requeue(Duration::ZERO));
     }
     Ok(again_at(context.clock.now(), after.next))
-}
-
-/// Facts that the decision itself established go into what the outcome is learnt with.
-fn with_facts(mut observed: Observed, facts: crate::api::ConnectionStatus) -> Observed {
-    let conditions = observed.status().conditions;
-    observed.connection.status = Some(crate::api::ConnectionStatus { conditions, ..facts });
-    observed
 }
 
 /// Whether the decision is recorded; it is not where somebody else was faster.

@@ -11,7 +11,10 @@ use serde_json::{Value, json};
 
 use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
 use crate::api::{Connection, Folder};
+use crate::domain::conditions::{self, ConditionType};
+use crate::domain::connection::FolderState;
 use crate::domain::folder::{Contents, Effect, NamespaceFacts, Observed, decide};
+use crate::domain::reason::Reason;
 
 use super::finalizers::Write;
 use super::record::Recorded;
@@ -39,6 +42,23 @@ pub async fn reconcile(folder: Arc<Guarded<Folder>>, context: Arc<Context>) -> R
     act(&context, folder, &observed, &effect).await?; // writes
     let done = effect == Effect::Release;
     Ok(if done { Action::await_change() } else { Action::requeue(Duration::from_millis(100)) })
+}
+
+/// What the connections in its namespace may know of a Folder.
+pub(super) fn state_for_connections(folder: &Folder) -> FolderState {
+    let name = folder.metadata.name.clone().unwrap_or_default();
+    let conditions = folder.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let ready = conditions::find(conditions, ConditionType::Ready);
+    let reason = ready.and_then(|ready| ready.reason.parse::<Reason>().ok());
+    if folder.metadata.deletion_timestamp.is_some() || reason == Some(Reason::NamespaceTerminating) {
+        return FolderState::Terminating;
+    }
+    match ready {
+        Some(ready) if ready.status == "True" => FolderState::Ready(name),
+        Some(_) if reason == Some(Reason::Pending) => FolderState::Settling,
+        Some(ready) => FolderState::NotReady(name, ready.message.clone()),
+        None => FolderState::Settling,
+    }
 }
 
 async fn observe(folder: &Folder, context: &Context) -> Result<Observed, Error> {

@@ -4,12 +4,14 @@ pub mod access;
 pub mod admission;
 pub mod connection;
 pub mod connector;
+pub mod consent;
 mod effects;
 mod finalizers;
 pub mod folder;
 mod keyring;
 mod own_writes;
 mod record;
+mod review;
 mod secrets;
 mod token_store;
 pub mod uninstall;
@@ -24,7 +26,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
-use crate::api::{Connection, Connector, Folder};
+use crate::api::{Connection, Connector, ConsentRequest, Folder};
 use crate::domain::connection::Settings;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
@@ -65,6 +67,10 @@ pub struct Context {
     pub folders: Store<Guarded<Folder>>,
     /// Connections, as last seen.
     pub connections: Store<Guarded<Connection>>,
+    /// ConsentRequests, as last seen.
+    pub consents: Store<Guarded<ConsentRequest>>,
+    /// Connections as they are this moment, for consents.
+    pub snapshots: consent::Snapshots,
     /// Connections as this process left them, until the watch shows it.
     pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.

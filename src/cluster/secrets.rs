@@ -34,6 +34,29 @@ struct Digests {
     client_id: Option<String>,
 }
 
+impl Digests {
+    fn of(secret: Secret, keyring: &Keyring) -> Self {
+        let resource_version = secret.resource_version().unwrap_or_default();
+        let mut data = secret.data.unwrap_or_default();
+        data.retain(|_, value| !value.0.is_empty());
+        let digests = Self {
+            resource_version,
+            fingerprints: data
+                .iter()
+                .map(|(key, value)| (key.clone(), keyring.fingerprint(&[(key.as_str(), value.0.as_slice())])))
+                .collect(),
+            client_id: data
+                .get(CLIENT_ID_KEY)
+                .and_then(|value| String::from_utf8(value.0.clone()).ok())
+                .map(|text| trimmed(&text)),
+        };
+        for value in data.values_mut() {
+            value.0.zeroize();
+        }
+        digests
+    }
+}
+
 impl Secrets {
     /// Reads through this client; the stores hold metadata of labelled Secrets and of token Secrets.
     pub fn new(
@@ -102,23 +125,7 @@ impl Secrets {
     }
 
     fn remember(&self, uid: &str, secret: Secret, keyring: &Keyring) -> Digests {
-        let resource_version = secret.resource_version().unwrap_or_default();
-        let mut data = secret.data.unwrap_or_default();
-        data.retain(|_, value| !value.0.is_empty());
-        let digests = Digests {
-            resource_version,
-            fingerprints: data
-                .iter()
-                .map(|(key, value)| (key.clone(), keyring.fingerprint(&[(key.as_str(), value.0.as_slice())])))
-                .collect(),
-            client_id: data
-                .get(CLIENT_ID_KEY)
-                .and_then(|value| String::from_utf8(value.0.clone()).ok())
-                .map(|text| trimmed(&text)),
-        };
-        for value in data.values_mut() {
-            value.0.zeroize();
-        }
+        let digests = Digests::of(secret, keyring);
         let mut all = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(uid.to_owned(), digests.clone());
         digests
@@ -128,6 +135,25 @@ impl Secrets {
     pub fn forget(&self, uid: &str) {
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
+}
+
+/// The same as [`Secrets::state_of`] by one read, for who cannot wait for a watch.
+pub(super) async fn fresh_state(
+    client: &Client,
+    keyring: &Keyring,
+    namespace: &str,
+    source: Option<&SecretSource>,
+) -> Result<SecretState, Error> {
+    let Some(source) = source else { return Ok(SecretState::NotReferenced) };
+    let name = source.secret_ref.name.clone();
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let found = api.get_opt(&name).await.map_err(Error::api("read a Secret"))?;
+    let Some(secret) = found else { return Ok(SecretState::NotFound(name)) };
+    if secret.labels().get(CREDENTIALS_LABEL).is_none_or(|value| value != "true") {
+        return Ok(SecretState::NotLabelled(name));
+    }
+    let Digests { fingerprints, client_id, .. } = Digests::of(secret, keyring);
+    Ok(SecretState::Found { name, fingerprints, client_id })
 }
 
 /// A value without the line break that editors and shells leave at the end.

@@ -15,8 +15,9 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use crate::api::consent_request::Phase;
 use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, Folder};
+use crate::api::{Connection, ConsentRequest, Folder};
 use crate::domain::connection::refers_to_secret;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
@@ -180,6 +181,21 @@ pub fn connection_of_token(
     let namespace = secret.meta().namespace.clone();
     connections_where(connections, |connection| {
         connection.metadata.namespace == namespace && connection.metadata.uid.as_ref() == owner
+    })
+}
+
+/// The Connection whose consent came to nothing. What a consent brings about otherwise shows in the token's Secret.
+pub fn connection_of_consent(
+    connections: &Store<Guarded<Connection>>,
+    request: &Guarded<ConsentRequest>,
+) -> Concerned<Connection> {
+    let Ok(request) = &request.0 else { return Vec::new() };
+    if request.status.as_ref().and_then(|status| status.phase) != Some(Phase::Failed) {
+        return Vec::new();
+    }
+    connections_where(connections, |connection| {
+        connection.metadata.namespace == request.metadata.namespace
+            && connection.metadata.uid.as_ref() == Some(&request.spec.connection_ref.uid)
     })
 }
 

@@ -4,6 +4,7 @@ pub mod admission;
 pub mod conditions;
 pub mod connection;
 pub mod connector;
+pub mod consent;
 pub mod decision;
 pub mod folder;
 pub mod reason;

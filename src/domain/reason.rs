@@ -86,6 +86,31 @@ reasons! {
     /// The consent is gone; a person has to authenticate again.
     ReconsentRequired: User, Stuck, "The provider no longer accepts the consent; authenticate again.";
 
+    /// The person, or the provider for them, did not consent.
+    ConsentDenied: User, Stuck, "Consent was not given.";
+    /// Nobody finished the consent in time.
+    ConsentExpired: User, Settled, "Nobody finished the consent in time.";
+    /// What the person agreed to has changed before their consent was used.
+    ConsentOutdated: User, Settled, "What the person agreed to has changed meanwhile.";
+    /// The connection's auth type needs no person.
+    ConsentNotNeeded: User, Settled, "The connection authenticates without a person.";
+    /// A person has too many open requests.
+    TooManyConsents: User, Settled, "The person has too many open consent requests.";
+    /// Without a browser on the same machine a code would have to be entered by hand, and no policy allows that.
+    CodeEntryNotAllowed: Administrator, Settled, "No policy allows to enter a code by hand.";
+    /// Nothing shows who made the request.
+    RequesterNotStamped: Administrator, Settled, "The consent request did not pass Liaison's admission webhook.";
+    /// The requester may not authenticate the connection any more.
+    AuthenticateForbidden: Administrator, Settled, "The requester may not authenticate the connection.";
+    /// The receipt is not the one that the browser was given.
+    ReceiptMismatch: User, Settled, "The receipt is not the one that the browser was given.";
+    /// The answer came from another issuer than the one that was asked.
+    ResponseMismatch: Administrator, Settled, "The answer came from another issuer than the one that was asked.";
+    /// The consent was given by another account than the one before.
+    AccountChanged: User, Settled, "Another account than before has authenticated this connection.";
+    /// The provider does not know the redirect address.
+    RedirectURIMismatch: User, Stuck, "The redirect address is not registered at the provider.";
+
     /// The provider does not accept the OAuth client.
     ClientRejected: User, Stuck, "The provider rejected the OAuth client.";
     /// The provider does not accept the credential.
@@ -179,6 +204,8 @@ reasons! {
 
     /// The connector's description has no faults.
     DescriptionValid: Nobody, Settled, "The description has no faults.";
+    /// The issuer's metadata, which names the connector's endpoints, could not be had yet.
+    IssuerMetadataUnavailable: Administrator, Waiting, "The metadata of the connector's issuer is not available.";
     /// The connector's description has faults, all listed.
     DescriptionInvalid: Administrator, Stuck, "The description has faults.";
 }

@@ -22,6 +22,10 @@ pub(super) enum KeyUse {
     Records,
     /// Fingerprints of settings and secrets.
     Fingerprints,
+    /// What a browser carries through a consent.
+    ConsentSessions,
+    /// What a browser brought back from it.
+    ConsentResults,
     /// Seals on stamps of who made a request.
     RequesterStamps,
 }
@@ -31,6 +35,8 @@ impl KeyUse {
         match self {
             Self::Records => b"liaison.dev/token-record",
             Self::Fingerprints => b"liaison.dev/fingerprint",
+            Self::ConsentSessions => b"liaison.dev/consent-session",
+            Self::ConsentResults => b"liaison.dev/consent-result",
             Self::RequesterStamps => b"liaison.dev/requester-stamp",
         }
     }

@@ -4,6 +4,7 @@
 //! opened with the one that they name. For each use (records, fingerprints, stamps) a key of its own is derived from the
 //! key of the keyring by HKDF-SHA256 (RFC 5869), so that a weakness in one use says nothing about another.
 
+mod consent;
 mod encoding;
 mod fingerprint;
 mod keyring;
@@ -13,6 +14,7 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
+pub use consent::{ConsentResult, ConsentSession, receipt_digest};
 pub use keyring::{Keyring, KeyringFault, MAXIMUM_KEY_ID_LENGTH};
 pub use record::TokenRecord;
 pub use seal::{MAXIMUM_CONSENT_ID_LENGTH, OpenFault, OpenedRecord, RecordContext, SealFault};

@@ -31,6 +31,12 @@ pub struct TokenRecord {
     pub auth_type: String,
     /// Purpose, scheme, host and port of each kind of request that these credentials may go to; nowhere else.
     pub targets: Vec<String>,
+    /// The cluster's user who consented; absent where nobody had to.
+    pub authenticated_by: Option<String>,
+    /// The account that the ID token named, where the Connector says which claim does.
+    pub account: Option<String>,
+    /// The request to authenticate anew (an annotation's value) that this consent answered.
+    pub answers: Option<String>,
 }
 
 /// The record as JSON inside the envelope. Unknown fields are refused: a newer version's record must not lose a
@@ -51,6 +57,12 @@ struct StoredRecord {
     client_id: String,
     auth_type: String,
     targets: Vec<String>,
+    #[serde(default)]
+    authenticated_by: Option<String>,
+    #[serde(default)]
+    account: Option<String>,
+    #[serde(default)]
+    answers: Option<String>,
 }
 
 impl TokenRecord {
@@ -72,8 +84,10 @@ impl TokenRecord {
     fn text_length(&self) -> usize {
         let lists = [&self.granted_scopes, &self.requested_scopes, &self.targets];
         let tokens = std::iter::once(&self.access_token).chain(self.refresh_token.as_ref());
+        let texts = [&self.authenticated_by, &self.account, &self.answers];
         tokens.map(|token| token.expose_secret().len()).sum::<usize>()
             + lists.into_iter().flatten().map(|text| text.len() + 1).sum::<usize>()
+            + texts.into_iter().flatten().map(String::len).sum::<usize>()
             + self.client_id.len()
             + self.auth_type.len()
     }
@@ -92,6 +106,9 @@ impl From<TokenRecord> for StoredRecord {
             client_id,
             auth_type,
             targets,
+            authenticated_by,
+            account,
+            answers,
         } = record;
         Self {
             version: STORED_VERSION,
@@ -105,6 +122,9 @@ impl From<TokenRecord> for StoredRecord {
             client_id,
             auth_type,
             targets,
+            authenticated_by,
+            account,
+            answers,
         }
     }
 }
@@ -123,6 +143,9 @@ impl From<StoredRecord> for TokenRecord {
             client_id,
             auth_type,
             targets,
+            authenticated_by,
+            account,
+            answers,
         } = stored;
         Self {
             access_token,
@@ -135,23 +158,31 @@ impl From<StoredRecord> for TokenRecord {
             client_id,
             auth_type,
             targets,
+            authenticated_by,
+            account,
+            answers,
         }
     }
 }
 
-fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose_secret())
 }
 
 #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
-fn expose_optional<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn expose_optional<S: Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
 
-fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
+pub(super) fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
     String::deserialize(deserializer).map(SecretString::from)
 }
 
-fn conceal_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+pub(super) fn conceal_optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SecretString>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
 }

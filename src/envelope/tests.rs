@@ -26,6 +26,9 @@ fn record() -> TokenRecord {
         client_id: "client".to_owned(),
         auth_type: "OAuth2".to_owned(),
         targets: vec!["token https://login.example.com:443".to_owned()],
+        authenticated_by: Some("ann".to_owned()),
+        account: Some("ann@example.com".to_owned()),
+        answers: Some("2026-01-01".to_owned()),
     }
 }
 
@@ -64,6 +67,18 @@ fn what_was_sealed_opens_unchanged() {
     assert_eq!(opened.record.client_id, expected.client_id);
     assert_eq!(opened.record.auth_type, expected.auth_type);
     assert_eq!(opened.record.targets, expected.targets);
+    assert_eq!(opened.record.authenticated_by, expected.authenticated_by);
+    assert_eq!(opened.record.account, expected.account);
+    assert_eq!(opened.record.answers, expected.answers);
+}
+
+#[test]
+fn a_record_from_before_consents_still_opens() {
+    let stored = r#"{"version":1,"accessToken":"a","refreshToken":null,"issuedAt":"2026-01-02T03:04:05Z",
+        "expiresAt":null,"refreshTokenExpiresAt":null,"grantedScopes":[],"requestedScopes":[],"clientId":"c",
+        "authType":"OAuth2ClientCredentials","targets":[]}"#;
+    let record = TokenRecord::from_stored(stored.as_bytes()).unwrap();
+    assert_eq!((record.authenticated_by, record.account, record.answers), (None, None, None));
 }
 
 #[test]

@@ -74,10 +74,12 @@ impl BuildFault {
 impl From<Purpose> for TargetPurpose {
     fn from(purpose: Purpose) -> Self {
         match purpose {
+            Purpose::Authorize => Self::Authorize,
             Purpose::Token => Self::Token,
             Purpose::Revoke => Self::Revoke,
             Purpose::Verify => Self::Verify,
             Purpose::Account => Self::Account,
+            Purpose::Metadata => Self::Metadata,
         }
     }
 }

@@ -10,6 +10,8 @@ use url::Url;
 /// What kind of request it is; decides which recorded address it must match and how it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
+    /// Authorization endpoint, to which only a browser goes.
+    Authorize,
     /// Token endpoint.
     Token,
     /// Revocation endpoint.
@@ -18,15 +20,19 @@ pub enum Purpose {
     Verify,
     /// The connector's account look-up.
     Account,
+    /// The metadata of an issuer, which carries no credential.
+    Metadata,
 }
 
 impl fmt::Display for Purpose {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
+            Self::Authorize => "authorize",
             Self::Token => "token",
             Self::Revoke => "revoke",
             Self::Verify => "verify",
             Self::Account => "account",
+            Self::Metadata => "metadata",
         })
     }
 }

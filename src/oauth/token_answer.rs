@@ -43,6 +43,8 @@ enum ErrorCode {
     UnauthorizedClient,
     UnsupportedGrantType,
     AccessDenied,
+    /// Not of any RFC; several providers name it one way or another.
+    RedirectUriMismatch,
     ServerError,
     TemporarilyUnavailable,
     Unknown,
@@ -59,6 +61,9 @@ impl ErrorCode {
             "unauthorized_client" => Self::UnauthorizedClient,
             "unsupported_grant_type" => Self::UnsupportedGrantType,
             "access_denied" => Self::AccessDenied,
+            "redirect_uri_mismatch" | "invalid_redirect_uri" | "bad_redirect_uri" => {
+                Self::RedirectUriMismatch
+            }
             "server_error" => Self::ServerError,
             "temporarily_unavailable" => Self::TemporarilyUnavailable,
             _ => Self::Unknown,
@@ -75,6 +80,7 @@ impl ErrorCode {
             Self::UnauthorizedClient => "unauthorized_client",
             Self::UnsupportedGrantType => "unsupported_grant_type",
             Self::AccessDenied => "access_denied",
+            Self::RedirectUriMismatch => "redirect_uri_mismatch",
             Self::ServerError => "server_error",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
             Self::Unknown => "unknown error code",
@@ -166,6 +172,10 @@ fn rejection(host: &str, response: &Response, error: Option<ErrorCode>, now: Tim
         Some(ErrorCode::InvalidGrant) => Failure::permanent(
             Reason::ReconsentRequired,
             format!("{host} no longer accepts the consent or credential ({named}). Authenticate again."),
+        ),
+        Some(ErrorCode::RedirectUriMismatch) => Failure::permanent(
+            Reason::RedirectURIMismatch,
+            format!("{host} does not know the redirect address ({named})."),
         ),
         Some(ErrorCode::InvalidScope) => Failure::permanent(
             Reason::ScopeRejected,

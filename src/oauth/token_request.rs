@@ -1,4 +1,4 @@
-//! Requests to token and revocation endpoints (RFC 6749, sections 4.4 and 6; RFC 7009).
+//! Requests to token and revocation endpoints (RFC 6749, sections 4.1.3, 4.4 and 6; RFC 7009).
 //!
 //! Written with `form_urlencoded` rather than with the oauth2 crate's request types: these know only POST and
 //! forms, and keep secrets in plain vectors.
@@ -45,6 +45,30 @@ pub fn client_credentials_request(
     pairs.set("grant_type", "client_credentials");
     if !scopes.is_empty() {
         pairs.set("scope", scopes.join(oauth2.scopes.separator.as_deref().unwrap_or(" ")));
+    }
+    let lookup = |name: &str| client_value(client, name).or_else(|| values.get(name));
+    let draft = Draft { oauth2, client, values, http_allowed };
+    draft.token_request(endpoints.token.as_ref(), pairs, &endpoints.token_parameters, &lookup)
+}
+
+/// Redeems an authorization code (RFC 6749, section 4.1.3; RFC 7636, section 4.5). `redirect_uri` is the very text
+/// of the authorization request.
+pub fn code_request(
+    method: &Method,
+    values: &Values,
+    client: &ClientCredentials,
+    code: &SecretString,
+    redirect_uri: &str,
+    verifier: Option<&SecretString>,
+    http_allowed: HttpAllowed<'_>,
+) -> Result<Request, BuildFault> {
+    let (oauth2, endpoints) = oauth2_of(method)?;
+    let mut pairs = Pairs::default();
+    pairs.set("grant_type", "authorization_code");
+    pairs.set("code", code.expose_secret());
+    pairs.set("redirect_uri", redirect_uri);
+    if let Some(verifier) = verifier {
+        pairs.set("code_verifier", verifier.expose_secret());
     }
     let lookup = |name: &str| client_value(client, name).or_else(|| values.get(name));
     let draft = Draft { oauth2, client, values, http_allowed };

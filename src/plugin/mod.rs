@@ -1,5 +1,7 @@
 //! `kubectl liaison`: what people do with connections at a terminal. It acts with the caller's own rights.
 
+mod connect;
+mod folder;
 mod list;
 mod show;
 mod verify;
@@ -27,6 +29,8 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Authenticate a connection in the browser
+    Connect(connect::Arguments),
     /// List connections
     List(list::Arguments),
     /// Show a connection: where it stands, its account, and what it waits for
@@ -48,18 +52,40 @@ struct Session<'a> {
 /// Runs one command. `Ok` carries the exit code: 0 for yes, 2 for no.
 pub async fn run(arguments: Arguments, output: &mut (dyn Write + Send)) -> anyhow::Result<ExitCode> {
     let options = KubeConfigOptions { context: arguments.context, ..KubeConfigOptions::default() };
-    let mut config = match Kubeconfig::read() {
-        Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await?,
-        Err(_) => Config::infer().await?,
+    let (mut config, named_by_context) = match Kubeconfig::read() {
+        Ok(kubeconfig) => {
+            let named = names_namespace(&kubeconfig, options.context.as_ref());
+            (Config::from_custom_kubeconfig(kubeconfig, &options).await?, named)
+        }
+        // In a Pod the ServiceAccount's own namespace is meant.
+        Err(_) => (Config::infer().await?, true),
     };
     let agent = concat!("kubectl-liaison/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
-    let namespace = arguments.namespace.unwrap_or_else(|| config.default_namespace.clone());
-    let mut session = Session { client: Client::try_from(config)?, namespace, output };
+    let client = Client::try_from(config.clone())?;
+    let namespace = if let Some(namespace) = arguments.namespace {
+        namespace
+    } else {
+        let found = folder::namespace(&client, &config, named_by_context).await;
+        if let Some(note) = found.note {
+            writeln!(output, "{note}")?;
+        }
+        found.namespace
+    };
+    let mut session = Session { client, namespace, output };
     let yes = match arguments.command {
+        Command::Connect(arguments) => connect::run(&mut session, &arguments).await?,
         Command::List(arguments) => list::run(&mut session, &arguments).await?,
         Command::Show(arguments) => show::run(&mut session, &arguments).await?,
         Command::Verify(arguments) => verify::run(&mut session, &arguments).await?,
     };
     Ok(if yes { ExitCode::SUCCESS } else { ExitCode::from(NO) })
+}
+
+/// Whether the context in use names a namespace.
+fn names_namespace(kubeconfig: &Kubeconfig, context: Option<&String>) -> bool {
+    let name = context.or(kubeconfig.current_context.as_ref());
+    let used = kubeconfig.contexts.iter().find(|known| Some(&known.name) == name);
+    let named = used.and_then(|known| known.context.as_ref()).and_then(|context| context.namespace.as_ref());
+    named.is_some_and(|namespace| !namespace.is_empty())
 }

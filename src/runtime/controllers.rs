@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::names::FOLDER_LABEL;
-use crate::api::{Connection, Connector, Folder};
+use crate::api::{Connection, Connector, ConsentRequest, Folder};
 use crate::cluster::watch::{self, Watched};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector};
+use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, consent};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -76,7 +76,9 @@ pub struct Parts {
     /// Keys of token records.
     pub keyring: Arc<Keyring>,
     /// Settings that decisions depend on.
-    pub decisions: connection::Settings,
+    pub decisions: Arc<connection::Settings>,
+    /// Connections as they are this moment, for consents.
+    pub snapshots: consent::Snapshots,
 }
 
 /// Runs all controllers until `stop`, and finishes what is under way.
@@ -85,6 +87,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
     let connections = watch::objects::<Connection>(Api::all(client.clone()));
+    let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
     let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
     let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
     let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
@@ -99,13 +102,15 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         leadership: parts.leadership,
         telemetry: parts.metrics,
         keyring: parts.keyring,
-        settings: Arc::new(parts.decisions),
+        settings: parts.decisions,
+        snapshots: parts.snapshots,
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),
         connectors: connectors.store.clone(),
         definitions: connector::Definitions::default(),
         folders: folders.store.clone(),
         connections: connections.store.clone(),
+        consents: consents.store.clone(),
         written: OwnWrites::default(),
         secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
@@ -113,12 +118,14 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let complete = {
         let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
         let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
+        let consents = consents.store.clone();
         async move {
             tokio::try_join!(
                 connectors.wait_until_ready(),
                 folders.wait_until_ready(),
                 credentials.wait_until_ready(),
                 tokens.wait_until_ready(),
+                consents.wait_until_ready(),
             )
             .is_ok()
         }
@@ -145,13 +152,17 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             }
             watch::connection_of_token(&context.connections, changed)
         }),
+        connections_of(&context, consents, |context, changed: &Guarded<ConsentRequest>, _| {
+            watch::connection_of_consent(&context.connections, changed)
+        }),
     ];
 
     let passes = Passes { context, concurrency: settings.concurrency, stop };
     tokio::join!(
         passes.over_connectors(),
         passes.over_folders(namespaces),
-        passes.over_connections(connections, causes, complete)
+        passes.over_connections(connections, causes, complete),
+        passes.over_consents(),
     );
 }
 
@@ -222,7 +233,7 @@ impl Passes {
     async fn over_connections(
         &self,
         connections: Watched<Guarded<Connection>>,
-        causes: [Caused<Connection>; 4],
+        causes: [Caused<Connection>; 5],
         complete: impl Future<Output = bool>,
     ) {
         tokio::select! {
@@ -232,6 +243,15 @@ impl Passes {
         let controller = causes.into_iter().fold(self.controller(connections), Controller::reconcile_on);
         controller
             .run(observed("Connection", cluster::connection::reconcile), never, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+}
+
+impl Passes {
+    async fn over_consents(&self) {
+        self.controller(watch::objects::<ConsentRequest>(Api::all(self.context.client.clone())))
+            .run(observed("ConsentRequest", consent::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;
     }

@@ -26,8 +26,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::admission::authority::Standing;
+use crate::cluster::consent::{Desk, Snapshots};
 use crate::cluster::load_or_create_keyring;
 use crate::domain::connection;
+use crate::envelope::Keyring;
 use crate::ports::{CallObserver, Clock, Leadership, SelfReport, Telemetry};
 use crate::provider::{EgressPolicy, HostAndPort, HttpProvider, ProviderSettings};
 use crate::web;
@@ -71,11 +73,17 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         Arc::new(Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new(), admission });
     let internal = web::internal::router(Arc::clone(&report) as Arc<dyn SelfReport>);
     listeners.spawn(serve(settings.internal_address, internal, closing.clone()));
-    listeners.spawn(serve(settings.public_address, web::public::router(), closing.clone()));
-
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let keyring = Arc::new(load_or_create_keyring(&client, &settings.namespace).await?);
+    let decisions = Arc::new(decisions(&settings));
+    let snapshots = Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&decisions));
+    let desk = Arc::new(Desk::new(snapshots.clone(), Arc::clone(&clock)));
+    let public = web::public::router(desk, &settings.public_url);
+    listeners.spawn(serve(settings.public_address, public, closing.clone()));
+
+    let parts = Acting { client, provider, metrics, clock, keyring, decisions, snapshots };
     let outcome = tokio::select! {
-        outcome = act(&settings, client, provider, metrics, clock, report, standing) => outcome,
+        outcome = act(&settings, parts, report, standing) => outcome,
         ended = listeners.join_next() => match ended {
             Some(Ok(Err(error))) => Err(error),
             _ => Err(anyhow::anyhow!("a listener has ended")),
@@ -95,17 +103,25 @@ async fn connect() -> anyhow::Result<Client> {
     Client::try_from(config).context("connect to the API server")
 }
 
-async fn act(
-    settings: &Settings,
+/// What a replica needs once it leads.
+struct Acting {
     client: Client,
     provider: Arc<HttpProvider>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    keyring: Arc<Keyring>,
+    decisions: Arc<connection::Settings>,
+    snapshots: Snapshots,
+}
+
+async fn act(
+    settings: &Settings,
+    parts: Acting,
     report: Arc<Report>,
     standing: watch::Sender<Standing>,
 ) -> anyhow::Result<()> {
+    let Acting { client, provider, metrics, clock, keyring, decisions, snapshots } = parts;
     let stop = CancellationToken::new();
-    let keyring = Arc::new(load_or_create_keyring(&client, &settings.namespace).await?);
     let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
     let mut admission = Admission::start(settings, &client, &keyring, &clock, telemetry, standing);
     let candidate = Candidate::stand(&client, settings, Arc::clone(&clock)).await?;
@@ -130,7 +146,8 @@ async fn act(
         leadership: Arc::clone(&candidate.clock) as Arc<dyn Leadership>,
         metrics,
         keyring,
-        decisions: decisions(settings),
+        decisions,
+        snapshots,
     };
     let working = controllers::run(parts, settings, stop.clone());
     let mut working = std::pin::pin!(working);
@@ -161,6 +178,7 @@ fn decisions(settings: &Settings) -> connection::Settings {
         verify_interval: settings.verify_interval,
         egress_exceptions: settings.egress_exceptions.iter().map(HostAndPort::parts).collect(),
         egress_addresses: settings.egress_addresses.clone(),
+        public_url: settings.public_url.to_string(),
     }
 }
 

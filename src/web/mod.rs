@@ -2,5 +2,7 @@
 //! are three routers on three listeners.
 
 pub mod admission;
+mod answer;
+mod cookies;
 pub mod internal;
 pub mod public;

@@ -1,29 +1,186 @@
-//! The public listener, which people's browsers reach. It knows no probe, no metric and no secret.
+//! The public listener, which people's browsers reach. It knows no probe, no metric and no secret of its own; what it
+//! is told goes to the desk, and what it shows comes from there.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderName, StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use url::{Url, form_urlencoded};
 
-/// What a browser is told with every answer: nothing may be framed, loaded, kept or passed on.
-const HEADERS: [(HeaderName, &str); 4] = [
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    (header::REFERRER_POLICY, "no-referrer"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::CACHE_CONTROL, "no-store"),
-];
+use crate::domain::consent::LinkRefusal;
+use crate::pages::{self, ConnectionNames, Failure, Page, Start, Target};
+use crate::ports::{Arrival, ConsentDesk, ConsentLink, Departure, Invitation, VisitRefusal};
 
-/// The front page says what this is; everything else is not found.
-pub fn router() -> Router {
+use super::answer::{self, Form, language, page};
+use super::cookies::Cookies;
+
+/// Longest form that is read, in bytes; ours has one field.
+const FORM_LIMIT: usize = 4096;
+
+/// Requests that this replica answers in a second. Nobody is signed in here, so that there is one limit for all.
+const REQUESTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(100).unwrap();
+
+#[derive(Clone)]
+struct Public {
+    desk: Arc<dyn ConsentDesk>,
+    cookies: Cookies,
+    /// Path of the public address, without a slash at its end.
+    base: Arc<str>,
+    limit: Arc<DefaultDirectRateLimiter>,
+}
+
+/// Pages and callbacks below `public_url`, whose path is part of every route.
+pub fn router(desk: Arc<dyn ConsentDesk>, public_url: &Url) -> Router {
+    let base = public_url.path().trim_end_matches('/').to_owned();
+    let public = Public {
+        desk,
+        cookies: Cookies { secure: public_url.scheme() == "https" },
+        base: base.as_str().into(),
+        limit: Arc::new(RateLimiter::direct(Quota::per_second(REQUESTS_PER_SECOND))),
+    };
+    let at = |path: &str| format!("{base}{path}");
     Router::new()
-        .route(
-            "/",
-            get(|| async {
-                (
-                    HEADERS,
-                    "Liaison connects this cluster to applications. See `kubectl get connections -A`.\n",
-                )
-            }),
-        )
-        .fallback(|| async { (StatusCode::NOT_FOUND, HEADERS, "not found\n").into_response() })
+        .route(&at("/"), get(front))
+        .route(&at("/connections/{namespace}/{name}"), get(connection))
+        .route(&at("/consent/{namespace}/{name}"), get(invite))
+        .route(&at("/consent/{namespace}/{name}"), post(depart))
+        .route(&at("/callback"), get(arrive))
+        .route(&at("/callback/{connector}"), get(arrive))
+        .route(&at("/callback/{namespace}/{name}"), get(arrive))
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(FORM_LIMIT))
+        .layer(middleware::from_fn_with_state(public.clone(), limited))
+        .with_state(public)
+}
+
+/// One limit for everybody, and no embedding: a page of ours is opened by a person or not at all.
+async fn limited(State(public): State<Public>, request: Request, next: Next) -> Response {
+    let language = language(request.headers());
+    if public.limit.check().is_err() {
+        let interrupted = pages::failed(language, &Failure::Interrupted, None);
+        return page(StatusCode::TOO_MANY_REQUESTS, interrupted, Form::None);
+    }
+    // Fetch Metadata says how a browser came here; what says nothing is no browser of today.
+    let destination = request.headers().get("sec-fetch-dest").and_then(|value| value.to_str().ok());
+    if destination.is_some_and(|destination| destination != "document" && destination != "empty") {
+        return refused(request.headers(), LinkRefusal::NotValid);
+    }
+    next.run(request).await
+}
+
+async fn front(headers: HeaderMap) -> Response {
+    page(StatusCode::OK, pages::front(language(&headers)), Form::None)
+}
+
+async fn not_found(headers: HeaderMap) -> Response {
+    page(StatusCode::NOT_FOUND, pages::not_found(language(&headers)), Form::None)
+}
+
+/// A Connection's page. It looks nothing up, so that it says the same of what exists and what does not.
+async fn connection(headers: HeaderMap, Path((namespace, name)): Path<(String, String)>) -> Response {
+    match pages::connection(language(&headers), &namespace, &name) {
+        Some(found) => page(StatusCode::OK, found, Form::None),
+        None => not_found(headers).await,
+    }
+}
+
+async fn invite(
+    State(public): State<Public>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Response {
+    let Some(start) = field(uri.query().unwrap_or_default().as_bytes(), "start") else {
+        return refused(&headers, LinkRefusal::NotValid);
+    };
+    let link = ConsentLink { namespace, name, start };
+    match public.desk.invite(&link).await {
+        Ok(invitation) => {
+            let action = format!("{}/consent/{}/{}", public.base, link.namespace, link.name);
+            page(StatusCode::OK, start_page(&headers, &link, &invitation, &action), Form::Own)
+        }
+        Err(refusal) => answer::refusal(language(&headers), &refusal),
+    }
+}
+
+fn start_page(headers: &HeaderMap, link: &ConsentLink, invitation: &Invitation, action: &str) -> Page {
+    let connection = ConnectionNames {
+        namespace: &invitation.namespace,
+        name: &invitation.name,
+        display_name: invitation.display_name.as_deref(),
+    };
+    let start = Start {
+        action,
+        start: &link.start,
+        requester: &invitation.requester,
+        folder: &invitation.folder,
+        connection,
+        application: &invitation.application,
+        scopes: &invitation.scopes,
+        host: &invitation.host,
+    };
+    pages::start(language(headers), &start)
+}
+
+async fn depart(
+    State(public): State<Public>,
+    headers: HeaderMap,
+    Path((namespace, name)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    // The form stands on our own page; another site's form is somebody else's idea.
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    let Some(start) =
+        field(&body, "start").filter(|_| site.is_none_or(|site| matches!(site, "same-origin" | "none")))
+    else {
+        return refused(&headers, LinkRefusal::NotValid);
+    };
+    match public.desk.depart(&ConsentLink { namespace, name, start }).await {
+        Ok(Departure { location, uid, sealed, max_age, .. }) => {
+            moving(&headers, &location, &public.cookies.set(&uid, &sealed, max_age))
+        }
+        Err(refusal) => answer::refusal(language(&headers), &refusal),
+    }
+}
+
+async fn arrive(State(public): State<Public>, method: Method, headers: HeaderMap, uri: Uri) -> Response {
+    if method != Method::GET {
+        // A code is good once; what only asks for headers does not get to spend it.
+        return refused(&headers, LinkRefusal::NotValid);
+    }
+    let cookies = public.cookies.of(&headers);
+    let arrived = public.desk.arrive(uri.path(), uri.query().unwrap_or_default(), &cookies).await;
+    match arrived {
+        Ok(Arrival { uid, location }) => moving(&headers, &location, &public.cookies.remove(&uid)),
+        Err(refusal) => answer::refusal(language(&headers), &refusal),
+    }
+}
+
+/// A page that moves the browser on. A redirect would be held against the page before, ours or the provider's.
+fn moving(headers: &HeaderMap, location: &str, cookie: &str) -> Response {
+    let language = language(headers);
+    let (Some(target), Ok(cookie)) = (Target::of(location), HeaderValue::from_str(cookie)) else {
+        return answer::refusal(language, &VisitRefusal::TryLater);
+    };
+    let mut response = page(StatusCode::OK, pages::moving_on(language, &target), Form::None);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
+
+fn refused(headers: &HeaderMap, refusal: LinkRefusal) -> Response {
+    answer::refusal(language(headers), &VisitRefusal::Link(refusal))
+}
+
+/// The one value of a field in a form or query; nothing where it stands twice.
+fn field(form: &[u8], name: &str) -> Option<String> {
+    let mut values = form_urlencoded::parse(form).filter(|(known, _)| known == name);
+    let value = values.next()?.1.into_owned();
+    values.next().is_none().then_some(value)
 }

@@ -5,6 +5,8 @@ mod support;
 
 mod admission;
 mod chart;
+mod harness_browser;
 mod harness_control_plane;
 mod harness_guard;
 mod harness_providers;
+mod pages;

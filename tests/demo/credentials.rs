@@ -6,7 +6,9 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
 use crate::support::control_plane::ControlPlane;
-use crate::support::identity_provider::{CLIENT_ID, CLIENT_SECRET, Zitadel};
+use crate::support::identity_provider::{
+    CLIENT_ID, CLIENT_SECRET, WEB_CLIENT_ID, WEB_CLIENT_SECRET, Zitadel,
+};
 
 const NAMESPACE: &str = "team-examples";
 
@@ -18,10 +20,14 @@ enum Value {
 }
 
 /// Secrets and their keys.
-const CREDENTIALS: [(&str, &[(&str, Value)]); 3] = [
+const CREDENTIALS: [(&str, &[(&str, Value)]); 4] = [
     (
         "example-client",
         &[("clientId", Value::Fixed(CLIENT_ID)), ("clientSecret", Value::Fixed(CLIENT_SECRET))],
+    ),
+    (
+        "example-app",
+        &[("clientId", Value::Fixed(WEB_CLIENT_ID)), ("clientSecret", Value::Fixed(WEB_CLIENT_SECRET))],
     ),
     ("example-pat", &[("token", Value::AccessToken)]),
     ("example-api-key", &[("apiKey", Value::AccessToken)]),

@@ -5,13 +5,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod connect;
 mod connections;
 mod credentials;
 mod settings;
 
 use std::io::IsTerminal;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -94,7 +95,7 @@ async fn demo(attended: bool) -> Result<()> {
     };
     let mut operator = Operator::start(&control_plane, &options).await?;
 
-    let outcome = show(&control_plane, &zitadel, &programs, started).await;
+    let outcome = show(&control_plane, &zitadel, &programs, started, attended).await;
     if outcome.is_err() {
         eprintln!("\n{}", control_plane.run_kubectl(&["describe", "connections", "--all-namespaces"])?);
         eprintln!("the end of the operator's log:\n{}", operator.server().log_tail());
@@ -109,6 +110,7 @@ async fn show(
     zitadel: &Zitadel,
     programs: &Path,
     started: Instant,
+    attended: bool,
 ) -> Result<()> {
     say("applying examples/");
     let examples = support::repository().join("examples");
@@ -123,14 +125,22 @@ async fn show(
 
     let [name, namespace] = ready;
     say(&format!("kubectl liaison verify {name} --namespace {namespace}"));
+    let mut verify = plugin(control_plane, programs)?;
+    verify.args(["verify", &name, "--namespace", &namespace]);
+    print!("{}", output_of(&mut verify).context("verify")?);
+
+    let connect = plugin(control_plane, programs)?;
+    connect::run(connect, attended).await?;
+    print_connections(control_plane)
+}
+
+/// `kubectl liaison`, found on the path as a person's own would be.
+fn plugin(control_plane: &ControlPlane, programs: &Path) -> Result<Command> {
     let path = support::environment("PATH").unwrap_or_default();
     let folders = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
-    let mut verify = control_plane.kubectl();
-    verify
-        .args(["liaison", "verify", &name, "--namespace", &namespace])
-        .env("PATH", std::env::join_paths(folders)?);
-    print!("{}", output_of(&mut verify).context("verify")?);
-    Ok(())
+    let mut command = control_plane.kubectl();
+    command.arg("liaison").env("PATH", std::env::join_paths(folders)?);
+    Ok(command)
 }
 
 async fn stay(control_plane: &ControlPlane, zitadel: &Zitadel) -> Result<()> {

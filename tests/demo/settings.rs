@@ -13,7 +13,7 @@ pub(crate) const IDENTITY_PROVIDER_PORT: u16 = 9998;
 const PUBLIC_URL: &str = "http://localhost:8400";
 
 /// Where a person's browser returns after the consent.
-pub(crate) const REDIRECT_URI: &str = "http://localhost:8400/callback/zitadel";
+pub(crate) const REDIRECT_URI: &str = "http://localhost:8400/callback/example-browser";
 
 pub(crate) struct OperatorSettings {
     pub arguments: Vec<String>,

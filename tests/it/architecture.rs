@@ -1,7 +1,7 @@
 //! The shape of the code: who may name whom, what the pure ring stays away from, and how long things are.
 //!
 //! ```text
-//! bin → runtime → { cluster  provider  web  plugin } → ports → { oauth  envelope  domain  catalogue } → api
+//! bin → runtime → { cluster  provider  web  plugin } → ports → { pages  oauth  envelope  domain  catalogue } → api
 //! ```
 //! An arrow may skip what lies between. None points to the left, and the four adapters do not know each other.
 
@@ -22,6 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "web",
             "plugin",
             "ports",
+            "pages",
             "oauth",
             "envelope",
             "domain",
@@ -35,9 +36,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("cluster", &["ports", "oauth", "envelope", "domain", "catalogue", "api"]),
     ("provider", &["ports", "oauth", "envelope", "domain", "catalogue", "api"]),
-    ("web", &["ports", "oauth", "envelope", "domain", "catalogue", "api"]),
-    ("plugin", &["ports", "oauth", "envelope", "domain", "catalogue", "api"]),
+    ("web", &["ports", "pages", "oauth", "envelope", "domain", "catalogue", "api"]),
+    ("plugin", &["ports", "pages", "oauth", "envelope", "domain", "catalogue", "api"]),
     ("ports", &["oauth", "envelope", "domain", "catalogue", "api"]),
+    // Texts for a person's eyes. What they tell of is handed to them.
+    ("pages", &[]),
     // A failure carries the word that conditions use for it; no decision is made here.
     ("oauth", &["domain::reason", "catalogue", "api"]),
     ("envelope", &["api"]),
@@ -49,7 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Modules whose results depend on their arguments alone.
-const PURE: [&str; 5] = ["api", "catalogue", "domain", "oauth", "envelope"];
+const PURE: [&str; 6] = ["api", "catalogue", "domain", "oauth", "envelope", "pages"];
 
 /// What the pure ring does not name: the network, the clock, chance, the environment, and log lines.
 const IMPURE: &[&str] = &[

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::guarded::Guarded;
 use super::waiting::{self, SOON};
+use super::walker::{Page, Walker};
 use super::{binaries, free_port};
 
 /// Client credentials of the service user.
@@ -81,6 +82,13 @@ impl Zitadel {
         let answer: Value = request.send().await?.error_for_status()?.json().await?;
         let token = answer.get("access_token").and_then(Value::as_str);
         Ok(token.context("access_token in the answer")?.to_owned())
+    }
+
+    /// Consents as the test's person, from the link that `kubectl liaison connect` prints to the last page.
+    pub async fn consent(walker: &mut Walker, link: &str) -> Result<Page> {
+        let start = walker.open(link).await?;
+        let login = walker.submit(&start, &[]).await?;
+        walker.submit(&login, &[("username", USERNAME), ("password", PASSWORD)]).await
     }
 
     pub fn server(&mut self) -> &mut Guarded {

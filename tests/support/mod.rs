@@ -10,6 +10,7 @@
 pub mod audit_log;
 pub mod binaries;
 pub mod boundaries;
+pub mod browser;
 pub mod certificates;
 pub mod control_plane;
 pub mod fault_proxy;
@@ -22,6 +23,7 @@ pub mod own_servers;
 pub mod run_directory;
 pub mod strict_provider;
 pub mod waiting;
+pub mod walker;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};

@@ -16,6 +16,9 @@ use super::{binaries, free_port, repository};
 pub const CLIENT_ID: &str = "service";
 pub const CLIENT_SECRET: &str = "service-secret";
 
+/// The client of the authorization code flow, with the same secret. Any name and password signs a person in.
+pub const WEB_CLIENT_ID: &str = "web";
+
 pub struct OidcProvider {
     server: Guarded,
     port: u16,
@@ -24,6 +27,15 @@ pub struct OidcProvider {
 impl OidcProvider {
     /// Starts it on a free port; access tokens live for that many seconds.
     pub async fn start(directory: &Path, access_token_seconds: u32) -> Result<Self> {
+        Self::start_for_people(directory, access_token_seconds, &[]).await
+    }
+
+    /// The same with a client for people, who come back to one of these addresses.
+    pub async fn start_for_people(
+        directory: &Path,
+        access_token_seconds: u32,
+        redirect_uris: &[&str],
+    ) -> Result<Self> {
         let source = repository().join("tests/support/oidc-provider");
         let packages = binaries::printed_folder(&source.join("install"))?;
         let port = free_port()?;
@@ -39,7 +51,9 @@ impl OidcProvider {
             .env("PORT", port.to_string())
             .env("ACCESS_TOKEN_SECONDS", access_token_seconds.to_string())
             .env("CLIENT_ID", CLIENT_ID)
-            .env("CLIENT_SECRET", CLIENT_SECRET);
+            .env("CLIENT_SECRET", CLIENT_SECRET)
+            .env("WEB_CLIENT_ID", WEB_CLIENT_ID)
+            .env("REDIRECT_URIS", redirect_uris.join(","));
         let server = Guarded::spawn(&format!("oidc-provider-{port}"), &command, directory)?;
         let mut this = Self { server, port };
         let discovery = this.endpoint(".well-known/openid-configuration");

@@ -45,6 +45,27 @@
   verbs:
   - patch
 - apiGroups:
+  - liaison.dev
+  resources:
+  - consentrequests
+  verbs:
+  - get
+  - list
+  - watch
+  - delete
+- apiGroups:
+  - liaison.dev
+  resources:
+  - consentrequests/status
+  verbs:
+  - patch
+- apiGroups:
+  - authorization.k8s.io
+  resources:
+  - subjectaccessreviews
+  verbs:
+  - create
+- apiGroups:
   - ''
   resources:
   - secrets
@@ -84,19 +105,6 @@
   verbs:
   - create
   - patch
-- apiGroups:
-  - liaison.dev
-  resources:
-  - consentrequests
-  verbs:
-  - list
-  - watch
-- apiGroups:
-  - authorization.k8s.io
-  resources:
-  - subjectaccessreviews
-  verbs:
-  - create
 - apiGroups:
   - admissionregistration.k8s.io
   resourceNames:

@@ -46,6 +46,7 @@ pub fn check(spec: &ConnectorSpec) -> Result<Definition, Vec<Fault>> {
         account,
         verification,
         success_rule,
+        redirect: spec.redirect,
     })
 }
 

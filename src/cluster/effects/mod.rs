@@ -1,9 +1,15 @@
 //! What a Connection's decision may do outside, one at a time.
 
+mod consent_record;
 mod finalizer;
+mod grant;
+mod metadata;
 mod probe;
 mod revoke;
 mod token;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Instant;
 
@@ -14,7 +20,10 @@ use crate::oauth::{self, Failure};
 
 use super::Context;
 
+pub(super) use consent_record::{StoredConsent, rehearse_consent, store_consent};
 pub(super) use finalizer::{hold, let_go};
+pub(super) use grant::{client, exchange};
+pub(super) use metadata::fetch_metadata;
 pub(super) use probe::probe;
 pub(super) use revoke::revoke;
 pub(super) use token::request_token;

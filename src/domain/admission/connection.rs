@@ -35,7 +35,7 @@ impl ConnectorSeen {
     fn definition(&self) -> Option<&Definition> {
         match &self.state {
             ConnectorState::Valid { definition, .. } => Some(definition),
-            ConnectorState::NotFound | ConnectorState::Invalid(_) => None,
+            ConnectorState::NotFound | ConnectorState::Invalid(_) | ConnectorState::Unavailable(_) => None,
         }
     }
 }

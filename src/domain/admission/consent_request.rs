@@ -24,12 +24,17 @@ pub fn consent_request(spec: &ConsentRequestSpec, open: usize) -> Ruling {
         );
     }
     if open >= OPEN_LIMIT {
-        return Ruling::Refuse(format!(
-            "you have {open} consent requests under way, and may have {OPEN_LIMIT}; finish or delete one of them, or wait \
-             until they expire, ten minutes after they were made"
-        ));
+        return Ruling::Refuse(too_many(open));
     }
     Ruling::Pass
+}
+
+/// What is said to a person who has too many requests under way.
+pub fn too_many(open: usize) -> String {
+    format!(
+        "you have {open} consent requests under way, and may have {OPEN_LIMIT}; finish or delete one of them, or wait \
+         until they expire, ten minutes after they were made"
+    )
 }
 
 /// Whether a request is this person's and still under way.

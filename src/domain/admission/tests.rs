@@ -67,11 +67,13 @@ fn condition(spec: &ConnectionSpec, connector: &ConnectorSeen) -> String {
         },
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
+        consent: None,
         settings: Arc::new(Settings {
             refresh_fraction: 0.5,
             verify_interval: Duration::from_hours(1),
             egress_exceptions: BTreeSet::new(),
             egress_addresses: Vec::new(),
+            public_url: String::new(),
         }),
     };
     prepare(&observed).unwrap_err().message

@@ -1,11 +1,13 @@
 //! The life of a Connection: what is observed, what is decided, and what an effect's outcome teaches.
 
+mod account;
 mod deletion;
 mod health;
 mod learn;
 mod observed;
+mod person;
 mod prepare;
-mod schedule;
+pub(super) mod schedule;
 mod static_credential;
 mod token;
 
@@ -22,13 +24,18 @@ use super::conditions::{self, ConditionType, Status, Verdict};
 use super::decision::{self, Decision, Event};
 use super::reason::{Fixer, Reason};
 
-pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
-pub use observed::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState};
+pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, decide_again, learn};
+pub(super) use observed::digest_of;
+pub use observed::{
+    ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
+};
 pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
 pub(in crate::domain) use prepare::{method, parameters};
+#[cfg(test)]
+pub(crate) use tests::{PERSON, at, person, valid};
 
 /// Longest address that a status shows.
-const BASE_URL_LIMIT: usize = 2048;
+const ADDRESS_LIMIT: usize = 2048;
 
 /// One thing to do outside for a Connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,12 +53,23 @@ pub enum Effect {
 /// How a token is to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPlan {
+    /// What is presented to the provider.
+    pub grant: Grant,
     /// The number of the token that is there now, 0 for none. Another number means that somebody was faster.
     pub present_sequence: i64,
     /// Whether to make sure first that the answer can be stored.
     pub rehearse: bool,
     /// Which request to authenticate anew this answers; empty for none.
     pub consent_id: String,
+}
+
+/// What a token is asked for with (RFC 6749, section 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// The client acts for itself.
+    ClientCredentials,
+    /// The refresh token that came of a person's consent.
+    Refresh,
 }
 
 /// What one part of the decision says.
@@ -90,6 +108,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     let mut facts = observed.status();
     facts.observed_generation = observed.connection.metadata.generation;
     token::record_facts(observed, &mut facts);
+    person::describe(observed, &mut facts);
 
     let prepared = prepare(observed);
     let authenticated = match &prepared {
@@ -98,7 +117,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
                 // What is missing now may come back as it was; that is a change too.
                 failure.inputs.clear();
             }
-            blocked_authentication(observed, blocked, now)
+            blocked_authentication(observed, blocked, &facts, now)
         }
         Ok(prepared) => {
             describe(observed, prepared, &mut facts);
@@ -110,6 +129,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
         Err(_) => Assessment::of(health::verdict(&facts)),
     };
     let scopes = scopes_verdict(observed, &authenticated.verdict);
+    person::conclude(observed, prepared.is_ok(), &scopes, &mut facts);
     let suspended = observed.connection.spec.suspend;
     let ready = ready_verdict(
         suspended,
@@ -135,11 +155,7 @@ fn authentication(
         auth_type if auth_type.is_static() => static_credential::assess(observed, prepared, facts, now),
         AuthType::OAuth2ClientCredentials => token::assess(observed, prepared, facts, now),
         AuthType::None => Assessment::of(Verdict::yes(Reason::NoCredentialsNeeded, "")),
-        auth_type if auth_type.needs_person() => Assessment::of(Verdict::no(
-            Reason::AwaitingAuthentication,
-            "a person has to authenticate this connection in a browser, which this version cannot offer yet; choose \
-             another auth type, or wait for a version that can",
-        )),
+        auth_type if auth_type.needs_person() => person::assess(observed, prepared, facts, now),
         auth_type => Assessment::of(Verdict::no(
             Reason::AuthTypeNotAvailable,
             format!("this version of Liaison cannot authenticate with {auth_type} yet"),
@@ -148,10 +164,16 @@ fn authentication(
 }
 
 /// A Connection that lacks something keeps a token that is still valid; otherwise it is what it lacks.
-fn blocked_authentication(observed: &Observed, blocked: &Blocked, now: Timestamp) -> Assessment {
+fn blocked_authentication(
+    observed: &Observed,
+    blocked: &Blocked,
+    facts: &ConnectionStatus,
+    now: Timestamp,
+) -> Assessment {
     match &observed.token {
         TokenState::Present(token) if token.valid_at(now) && !token::rolled_back(observed, token) => {
-            Assessment::of(token::issued()).again_at(end_of_token(observed, now))
+            let verdict = token::after(facts.last_failure.as_ref(), token::issued());
+            Assessment::of(verdict).again_at(end_of_token(observed, now))
         }
         _ => Assessment::of(Verdict::no(blocked.reason, &blocked.message)),
     }
@@ -170,7 +192,7 @@ fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut Connection
     let spec = &observed.connection.spec;
     facts.auth_type = Some(prepared.method.auth_type());
     let base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
-    facts.base_url = base_url.filter(|url| url.len() <= BASE_URL_LIMIT);
+    facts.base_url = base_url.filter(|url| url.len() <= ADDRESS_LIMIT);
     let source = spec.oauth_app.as_ref().or(spec.credentials.as_ref());
     facts.credential_source = source.map(|source| format!("Connection/{}", source.secret_ref.name));
 }
@@ -185,11 +207,16 @@ fn scopes_verdict(observed: &Observed, authenticated: &Verdict) -> Verdict {
                 return Verdict::yes(Reason::ScopesGranted, "");
             }
             let listed = missing.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+            let then = if token.authenticated_by.is_some() {
+                format!("run {}", person::connect_command(observed))
+            } else {
+                "set the annotation liaison.dev/reauthenticate-at".to_owned()
+            };
             Verdict::no(
                 Reason::ScopesMissing,
                 format!(
                     "the provider did not grant: {listed}; allow them for the OAuth client, or remove them from \
-                     spec.scopes, then set the annotation liaison.dev/reauthenticate-at"
+                     spec.scopes, then {then}"
                 ),
             )
         }
@@ -265,6 +292,9 @@ fn events(old: &ConnectionStatus, new: &ConnectionStatus) -> Vec<Event> {
         (status_of(old, ConditionType::Authenticated), status_of(new, ConditionType::Authenticated));
     if is(&after, Status::True) && !is(&before, Status::True) {
         events.push(Event::normal(Reason::Authenticated));
+    }
+    if new.previous_account.is_some() && new.previous_account != old.previous_account {
+        events.push(Event::warning(Reason::AccountChanged));
     }
     let (before, after) = (status_of(old, ConditionType::Ready), status_of(new, ConditionType::Ready));
     let reason = after.1.parse::<Reason>().ok();

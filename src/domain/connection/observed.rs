@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION};
 use crate::api::{Connection, ConnectionStatus};
 use crate::catalogue::Definition;
+use crate::domain::reason::Reason;
 
 /// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
 const REQUEST_LIMIT: usize = 64;
@@ -30,6 +31,8 @@ pub struct Observed {
     pub oauth_app: SecretState,
     /// Its token record.
     pub token: TokenState,
+    /// The latest consent that came to nothing, as long as its ConsentRequest is there.
+    pub consent: Option<FailedConsent>,
     /// The operator's settings.
     pub settings: Arc<Settings>,
 }
@@ -45,6 +48,8 @@ pub struct Settings {
     pub egress_exceptions: BTreeSet<(String, u16)>,
     /// Addresses that requests come from, for messages to people whose provider filters addresses.
     pub egress_addresses: Vec<String>,
+    /// Where browsers reach us.
+    pub public_url: String,
 }
 
 impl Settings {
@@ -61,11 +66,13 @@ pub enum ConnectorState {
     NotFound,
     /// Its description has faults: a line each.
     Invalid(Vec<String>),
+    /// Its description has no faults, and what its issuer has to say is missing: why, and the next step.
+    Unavailable(String),
     /// It can be used.
     Valid {
-        /// The checked description.
+        /// The checked description, with the endpoints that its issuer names.
         definition: Arc<Definition>,
-        /// Identity of this very text: uid and generation.
+        /// Identity of this very text: uid, generation, and a digest of the endpoints that its issuer names.
         identity: String,
     },
 }
@@ -107,6 +114,7 @@ pub enum SecretState {
 
 /// The token record.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of those that are kept are of the large variant")]
 pub enum TokenState {
     /// There is none.
     Missing,
@@ -116,19 +124,34 @@ pub enum TokenState {
     Present(TokenFacts),
 }
 
+/// A person's consent that came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedConsent {
+    /// Uid of its ConsentRequest.
+    pub id: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Why, in one word.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+}
+
 /// Facts about a token record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFacts {
     /// Counts the tokens of this Connection.
     pub sequence: i64,
-    /// Which consent or request to authenticate anew it came from; empty for the first one.
+    /// Which consent or, for a client that acts for itself, request to authenticate anew it came from; empty for none.
     pub consent_id: String,
     /// When it was issued.
     pub issued_at: Timestamp,
     /// When it stops being valid.
     pub expires_at: Option<Timestamp>,
-    /// Whether a refresh replaces a refresh token, so that a lost answer loses the grant.
-    pub rotates: bool,
+    /// Whether there is a refresh token. A refresh may replace it, so that a lost answer loses the grant.
+    pub refreshable: bool,
+    /// When the refresh token stops being valid, where the provider says so.
+    pub refresh_token_expires_at: Option<Timestamp>,
     /// Scopes that were asked for.
     pub requested_scopes: Vec<String>,
     /// Scopes that were granted.
@@ -137,6 +160,12 @@ pub struct TokenFacts {
     pub client_id: String,
     /// Scheme, host and port of every kind of request that may carry it.
     pub targets: Vec<String>,
+    /// The cluster's user who consented; absent where nobody had to.
+    pub authenticated_by: Option<String>,
+    /// The account that the ID token named.
+    pub account: Option<String>,
+    /// The value of the annotation liaison.dev/reauthenticate-at that the consent answered.
+    pub answers: Option<String>,
 }
 
 impl TokenFacts {
@@ -144,6 +173,16 @@ impl TokenFacts {
     pub fn valid_at(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
+}
+
+/// An unkeyed digest of texts that hold no secret (secrets enter as keyed digests), as 32 hex characters.
+pub(in crate::domain) fn digest_of(parts: &[&str]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    hexadecimal(context.finish().as_ref().get(..16).unwrap_or_default())
 }
 
 /// Bytes as text.

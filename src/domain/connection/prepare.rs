@@ -1,14 +1,12 @@
 //! What has to be right before anything can be authenticated, in the order in which a person would mend it.
 
-use aws_lc_rs::digest;
-
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::api::oauth2::ClientAuthentication;
 use crate::api::{AuthType, ConnectionSpec};
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 
-use super::observed::{ConnectorState, FolderState, Observed, SecretState, hexadecimal};
+use super::observed::{ConnectorState, FolderState, Observed, SecretState, digest_of};
 
 /// A Connection whose references are all there.
 #[derive(Clone, Debug)]
@@ -29,6 +27,14 @@ pub struct Prepared<'a> {
     pub client_id: Option<String>,
     /// Digest of everything that an attempt to authenticate depends on.
     pub inputs: String,
+}
+
+impl Prepared<'_> {
+    /// The host and port that a person is sent to, where a person is needed.
+    pub fn authorize_host(&self) -> Option<&str> {
+        let target = self.targets.iter().find_map(|target| target.strip_prefix("authorize "))?;
+        target.split_once("://").map(|(_, host)| host)
+    }
 }
 
 /// Why a Connection cannot be authenticated as it stands.
@@ -68,16 +74,24 @@ pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
         .map(ToString::to_string)
         .collect();
     let scopes = requested_scopes(observed, method);
+    // A person's consent answers the annotation; no request of our own does.
+    let asked = observed.reauthenticate_at().filter(|_| !method.auth_type().needs_person());
     let inputs = digest_of(&[
         identity,
         &method.auth_type().to_string(),
         &format!("{:?}", observed.connection.spec.parameters),
         &scopes.join(" "),
         &credential,
-        &observed.reauthenticate_at().unwrap_or_default(),
+        &asked.unwrap_or_default(),
         &format!("{:?}", observed.settings.egress_exceptions),
     ]);
     Ok(Prepared { definition, method, values, scopes, targets, credential, client_id, inputs })
+}
+
+/// The way to authenticate as far as it is known, whatever else is missing.
+pub(super) fn chosen(observed: &Observed) -> Option<(&Definition, &Method)> {
+    let (definition, _) = connector(observed).ok()?;
+    Some((definition, method(&observed.connection.spec, definition).ok()?))
 }
 
 fn folder(observed: &Observed) -> Result<(), Blocked> {
@@ -116,6 +130,10 @@ fn connector(observed: &Observed) -> Result<(&Definition, &str), Blocked> {
         ConnectorState::Invalid(faults) => Err(Blocked::because(
             Reason::ConnectorInvalid,
             format!("connector {name} has faults that its administrator has to mend: {}", faults.join("; ")),
+        )),
+        ConnectorState::Unavailable(cause) => Err(Blocked::because(
+            Reason::ConnectorInvalid,
+            format!("connector {name} cannot be used yet: {cause}"),
         )),
     }
 }
@@ -312,14 +330,4 @@ fn requested_scopes(observed: &Observed, method: &Method) -> Vec<String> {
         return spec.clone();
     }
     method.oauth2().map(|oauth2| oauth2.scopes.default.clone()).unwrap_or_default()
-}
-
-/// An unkeyed digest of texts that hold no secret (secrets enter as keyed digests), as 32 hex characters.
-fn digest_of(parts: &[&str]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
-    }
-    hexadecimal(context.finish().as_ref().get(..16).unwrap_or_default())
 }

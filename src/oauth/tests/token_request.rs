@@ -191,3 +191,26 @@ fn nothing_prints_a_secret() {
     let printed = format!("{request:?} {:?}", client());
     assert!(!printed.contains("s:e"), "{printed}");
 }
+
+#[test]
+fn s46_a_code_is_redeemed_with_its_verifier_and_the_very_redirect_address() {
+    let definition = definition(
+        "displayName: E\nauthMethods:\n- type: OAuth2AuthorizationCode\n  oauth2: {authorizeURL: \
+         'https://login.example.com/authorize', tokenURL: 'https://login.example.com/token'}\n",
+    );
+    let method = definition.method(AuthType::OAuth2BringYourOwnApp).unwrap();
+    let values = definition.resolve(method, &BTreeMap::new()).unwrap();
+    let client = ClientCredentials { id: "web".into(), secret: Some("secret".into()) };
+    let redirect_uri = "https://liaison.example/callback/crm";
+    let code = SecretString::from("a/b+c");
+    let verifier = SecretString::from("the-verifier");
+    let request = |verifier| {
+        wire(&code_request(method, &values, &client, &code, redirect_uri, verifier, NEVER).unwrap())
+    };
+    let start = "POST https://login.example.com/token\naccept: application/json\n\
+                 authorization: Basic d2ViOnNlY3JldA==\ncontent-type: application/x-www-form-urlencoded\n\n\
+                 grant_type=authorization_code&code=a%2Fb%2Bc\
+                 &redirect_uri=https%3A%2F%2Fliaison.example%2Fcallback%2Fcrm";
+    assert_eq!(request(Some(&verifier)), format!("{start}&code_verifier=the-verifier"));
+    assert_eq!(request(None), start);
+}

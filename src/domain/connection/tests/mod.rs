@@ -1,5 +1,7 @@
 //! Decisions about Connections, over snapshots that a few words build.
 
+mod consent;
+mod consent_outcome;
 mod deletion;
 mod health;
 mod life;
@@ -75,12 +77,26 @@ authMethods:
   request: {headers: {Authorization: 'Bearer {token}'}}
 ";
 
+/// A person consents; the ID token names the account.
+pub(crate) const PERSON: &str = r"
+displayName: CRM
+baseURL: https://api.example.com/v1
+documentationURL: https://docs.example.com/apps
+authMethods:
+- type: OAuth2AuthorizationCode
+  oauth2:
+    authorizeURL: https://login.example.com/authorize
+    tokenURL: https://login.example.com/token
+    scopes: {default: [read, write]}
+account: {idTokenClaim: email}
+";
+
 /// A moment, in seconds after the one at which all begins.
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn valid(connector: &str, generation: i64) -> ConnectorState {
+pub(crate) fn valid(connector: &str, generation: i64) -> ConnectorState {
     let definition = catalogue::check(&serde_yaml::from_str(connector).unwrap()).unwrap();
     ConnectorState::Valid { definition: Arc::new(definition), identity: format!("connector/{generation}") }
 }
@@ -116,11 +132,13 @@ fn on(connector: &str) -> Observed {
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
+        consent: None,
         settings: Arc::new(Settings {
             refresh_fraction: 0.8,
             verify_interval: Duration::from_hours(1),
             egress_exceptions: BTreeSet::new(),
             egress_addresses: Vec::new(),
+            public_url: "https://liaison.example.com/".to_owned(),
         }),
     }
 }
@@ -152,11 +170,15 @@ fn issued_at(observed: &Observed, second: i64, lifetime: Option<i64>) -> TokenFa
         consent_id: String::new(),
         issued_at: at(second),
         expires_at: lifetime.map(|lifetime| at(second + lifetime)),
-        rotates: false,
+        refreshable: false,
+        refresh_token_expires_at: None,
         requested_scopes: prepared.scopes.clone(),
         granted_scopes: prepared.scopes.clone(),
         client_id: prepared.client_id.clone().unwrap_or_default(),
         targets: prepared.targets.clone(),
+        authenticated_by: None,
+        account: None,
+        answers: None,
     }
 }
 
@@ -165,6 +187,32 @@ fn with_token(connector: &str) -> Observed {
     let mut observed = client(connector);
     observed.token = TokenState::Present(issued_at(&observed, 0, Some(3600)));
     observed
+}
+
+/// A Connection for a person, its OAuth client in place.
+pub(crate) fn person() -> Observed {
+    let mut observed = client(PERSON);
+    observed.connection.spec.auth_type = Some(AuthType::OAuth2AuthorizationCode);
+    observed
+}
+
+/// What the record says after a consent of the cluster's user "ann": valid for an hour, its refresh token for longer.
+fn consent_facts(observed: &Observed, consent_id: &str, account: Option<&str>, second: i64) -> TokenFacts {
+    TokenFacts {
+        consent_id: consent_id.to_owned(),
+        refreshable: true,
+        refresh_token_expires_at: Some(at(100_000)),
+        authenticated_by: Some("ann".to_owned()),
+        account: account.map(ToOwned::to_owned),
+        ..issued_at(observed, second, Some(3600))
+    }
+}
+
+/// A Connection to which a person has consented at the beginning.
+fn consented(consent_id: &str, account: Option<&str>) -> Observed {
+    let observed = person();
+    let token = TokenState::Present(consent_facts(&observed, consent_id, account, 0));
+    Observed { token, ..observed }
 }
 
 fn annotate(observed: &mut Observed, annotation: &str, value: &str) {

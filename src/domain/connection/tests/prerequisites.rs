@@ -48,6 +48,16 @@ fn a_faulty_connector_is_reported_with_all_its_faults() {
 }
 
 #[test]
+fn a_connector_whose_issuer_names_no_endpoints_yet_is_reported_with_the_cause() {
+    let mut observed = client(CLIENT);
+    observed.connector = ConnectorState::Unavailable("login.example.com:443 is down".into());
+    assert_eq!(
+        blocked(&observed),
+        says("ConnectorInvalid", "connector jira cannot be used yet: login.example.com:443 is down")
+    );
+}
+
+#[test]
 fn s14_a_namespace_that_no_folder_owns_is_reported_before_anything_else() {
     let mut observed = on(CLIENT);
     observed.connector = ConnectorState::NotFound;
@@ -269,24 +279,6 @@ fn an_older_record_is_no_credential_while_a_prerequisite_is_missing_either() {
     observed.connection.status.as_mut().unwrap().token.as_mut().unwrap().sequence = 2;
     observed.connector = ConnectorState::NotFound;
     assert_eq!(standing(&observed, 60), pair("False/ConnectorNotFound", "False/ConnectorNotFound"));
-}
-
-#[test]
-fn a_connection_for_a_person_awaits_one() {
-    let mut observed = client(SEVERAL);
-    observed.connection.spec.auth_type = Some(AuthType::OAuth2BringYourOwnApp);
-    let decision = decide(&observed, at(0));
-    assert_eq!((decision.effect, decision.next), (None, None));
-    assert_eq!(
-        condition(&decision.status, ConditionType::Ready),
-        (
-            "False".to_owned(),
-            "AwaitingAuthentication".to_owned(),
-            "a person has to authenticate this connection in a browser, which this version cannot offer yet; choose \
-             another auth type, or wait for a version that can"
-                .to_owned()
-        )
-    );
 }
 
 #[test]

@@ -5,7 +5,12 @@ use rstest::rstest;
 use super::*;
 
 fn plan(present_sequence: i64, rehearse: bool, consent_id: &str) -> Effect {
-    Effect::RequestToken(TokenPlan { present_sequence, rehearse, consent_id: consent_id.to_owned() })
+    Effect::RequestToken(TokenPlan {
+        grant: Grant::ClientCredentials,
+        present_sequence,
+        rehearse,
+        consent_id: consent_id.to_owned(),
+    })
 }
 
 /// The moment at which the token of [`with_token`] is refreshed.
@@ -61,7 +66,7 @@ fn a_refresh_is_due_at_a_fraction_of_the_lifetime_spread_over_connections() {
 fn a_refresh_that_rotates_is_rehearsed() {
     let mut observed = with_token(CLIENT);
     let TokenState::Present(token) = &mut observed.token else { unreachable!() };
-    token.rotates = true;
+    token.refreshable = true;
     assert_eq!(decide(&observed, due()).effect, Some(plan(1, true, "")));
 }
 

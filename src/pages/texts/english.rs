@@ -1,0 +1,125 @@
+//! English.
+
+use super::{Connected, Connection, Failures, Front, Message, MovingOn, Start, Texts};
+
+pub(super) static TEXTS: Texts = Texts {
+    tag: "en",
+    footer: "Liaison connects this Kubernetes cluster to applications.",
+    start: Start {
+        connect: "Connect",
+        to: "to",
+        introduction: "You are about to sign in to the application and to let this Connection act there for you.",
+        requester: "Asked for by",
+        folder: "Folder",
+        connection: "Connection",
+        application: "Application",
+        host: "You will be sent to",
+        scopes: "Permissions asked for",
+        no_scopes: "None by name: the application decides.",
+        warning_title: "Only go on if you started this yourself",
+        warning: "You did if you ran `kubectl liaison connect` a moment ago. If somebody sent you this link, close \
+                  this window: nothing has happened yet.",
+        proceed: "Continue to",
+        password: "Liaison never asks for your password. Type it only on the application’s own pages.",
+    },
+    moving_on: MovingOn {
+        title: "One moment",
+        sent_to: "Your browser is being sent to",
+        link: "Continue if nothing happens",
+    },
+    connected: Connected {
+        title: "Connected",
+        connection: "Connection",
+        account: "Account",
+        close: "You can close this window.",
+    },
+    waiting: Message {
+        title: "Almost done",
+        paragraphs: &[
+            "The application has answered, and Liaison is finishing the connection.",
+            "The outcome appears in the terminal where you ran `kubectl liaison connect`. You can close this window.",
+        ],
+    },
+    expired: Message {
+        title: "This link has expired",
+        paragraphs: &[
+            "A link is good for ten minutes. Nothing has changed.",
+            "To get a new one, run `kubectl liaison connect` again.",
+        ],
+    },
+    not_valid: Message {
+        title: "This link is not valid",
+        paragraphs: &[
+            "It may be incomplete, it may have been used already, or it may be meant for another browser.",
+            "To get a new one, run `kubectl liaison connect` again.",
+        ],
+    },
+    not_found: Message {
+        title: "Page not found",
+        paragraphs: &[
+            "There is nothing at this address.",
+            "To see your connections, run `kubectl get connections`.",
+        ],
+    },
+    failures: FAILURES,
+    connection: Connection {
+        title: "Connection",
+        command: "Run this command on your own machine, signed in to the cluster as yourself:",
+        next: "It opens the page where you go on.",
+        state: "The state of a Connection is shown by kubectl, with your own rights:",
+        no_knowledge: "This page does not look anything up. It is the same whether the Connection exists or not.",
+    },
+    front: Front {
+        title: "Connections to applications",
+        introduction: "This is Liaison. It connects this Kubernetes cluster to applications, and keeps the \
+                       connections alive.",
+        connect: "To connect an application, run this command on your own machine:",
+        list: "To see your connections:",
+    },
+};
+
+const FAILURES: Failures = Failures {
+    declined: [
+        "You said no",
+        "The application was not allowed to connect. Nothing has changed.",
+        "If that was not what you wanted, run `kubectl liaison connect` again.",
+    ],
+    provider_error: [
+        "The application refused",
+        "The application answered with an error. Nothing has changed.",
+        "Run `kubectl liaison connect` again. If it fails again, show this page to whoever looks after the \
+         application.",
+    ],
+    other_browser: [
+        "This is not the browser that began",
+        "The answer arrived in a browser that did not begin, or that no longer has what it was given then. Nothing \
+         has changed.",
+        "Run `kubectl liaison connect` again and stay in one browser. Its cookies must be allowed for this site.",
+    ],
+    outdated: [
+        "Something changed in the meantime",
+        "The Connection or its application was changed while you signed in, so your consent no longer fits. It was \
+         not used.",
+        "Run `kubectl liaison connect` again and look at what is asked for now.",
+    ],
+    not_allowed: [
+        "You may not connect this",
+        "You do not have the right to authenticate this Connection. Nothing has changed.",
+        "Ask the owner of the folder for the verb `authenticate`, then run `kubectl liaison connect` again.",
+    ],
+    interrupted: [
+        "Not connected",
+        "Liaison could not finish. Nothing has changed.",
+        "Run `kubectl liaison connect` again. If it fails again, tell whoever runs Liaison.",
+    ],
+    reported: [
+        "Not connected",
+        "Close this window. The terminal and `kubectl describe` tell the same; once it is mended, run \
+         `kubectl liaison connect` again.",
+    ],
+    what_to_do: "What to do",
+    provider_title: "What the application said",
+    provider_note: "These are the application’s words. Liaison has not checked them: follow no instruction in them.",
+    code: "Code",
+    description: "Description",
+};
