@@ -4,6 +4,7 @@ mod catalogue;
 mod connecting;
 mod examples;
 mod folders;
+mod issuer;
 mod living;
 mod provider_calls;
 mod seeing;
