@@ -124,6 +124,16 @@ pub struct ConnectionStatus {
     #[schemars(length(max = 512))]
     pub account: Option<String>,
 
+    /// The account before the last consent, where that consent was given by another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub previous_account: Option<String>,
+
+    /// The consent with which the account was learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub account_consent: Option<String>,
+
     /// The cluster's user who consented, as the API server knows them; absent where nobody had to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -161,6 +171,10 @@ pub struct ConnectionStatus {
     /// The last failed attempt to authenticate; absent after a success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<FailureStatus>,
+
+    /// The last consent of a person that came to nothing; absent after a success. It causes no request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_consent_failure: Option<ConsentFailureStatus>,
 
     /// The last verification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -264,6 +278,30 @@ pub struct FailureStatus {
     /// Attempts are limited in number over time, also where a change is worth one; each moves this time on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paid_until: Option<Time>,
+
+    /// One word for the cause.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Z][A-Za-z]*$"))]
+    pub reason: String,
+
+    /// What happened, and what to do.
+    #[schemars(length(max = 1024))]
+    pub message: String,
+}
+
+/// A person's consent that came to nothing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConsentFailureStatus {
+    /// Uid of its ConsentRequest, which is there for some minutes only.
+    #[schemars(length(max = 64))]
+    pub consent: String,
+
+    /// When it ended.
+    pub time: Time,
+
+    /// Digest of everything that an attempt to authenticate depends on; after a change of it the failure says nothing.
+    #[schemars(length(max = 64))]
+    pub inputs: String,
 
     /// One word for the cause.
     #[schemars(length(min = 1, max = 64), regex(pattern = "^[A-Z][A-Za-z]*$"))]

@@ -55,8 +55,6 @@ pub const CLUSTER: &[Access] = &[
     access("", "persistentvolumeclaims", &["list"]),
     access("events.k8s.io", "events", &["create", "patch"]),
     // Admission: who has how many under way, what a requester may do, and the authorities that are to be trusted.
-    access("liaison.dev", "consentrequests", &["list", "watch"]),
-    access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
     named(
         access(ADMISSION, "validatingwebhookconfigurations", &["get", "list", "watch", "patch"]),
         Named::Installation,

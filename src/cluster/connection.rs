@@ -10,8 +10,9 @@ use kube::{Api, Resource, ResourceExt};
 use crate::api::consent_request::Phase;
 use crate::api::{Connection, ConsentRequest};
 use crate::domain::connection::{
-    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, learn,
+    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, decide_again,
 };
+use crate::domain::consent::{concerns, says_something_of_connection};
 use crate::domain::decision::{Decision, Event};
 use crate::domain::reason::Reason;
 
@@ -63,10 +64,7 @@ fn connector_state(context: &Context, name: &str) -> ConnectorState {
 fn failed_consent(context: &Context, connection: &Connection) -> Option<FailedConsent> {
     let requests = context.consents.state();
     let requests = requests.iter().filter_map(|object| object.0.as_ref().ok());
-    let own = requests.filter(|request| {
-        request.metadata.namespace == connection.metadata.namespace
-            && Some(&request.spec.connection_ref.uid) == connection.metadata.uid.as_ref()
-    });
+    let own = requests.filter(|request| concerns(request, connection));
     own.filter_map(end_of_failed).max_by_key(|failed| failed.at)
 }
 
@@ -76,7 +74,12 @@ fn end_of_failed(request: &ConsentRequest) -> Option<FailedConsent> {
     Some(FailedConsent {
         id: request.uid()?,
         at: status.ended_at.as_ref()?.0,
-        reason: status.reason.as_deref()?.parse().ok()?,
+        reason: status
+            .reason
+            .as_deref()?
+            .parse()
+            .ok()
+            .filter(|reason| says_something_of_connection(*reason))?,
         message: status.message.clone().unwrap_or_default(),
     })
 }
@@ -123,24 +126,15 @@ async fn act(
     if outcome == Outcome::Superseded {
         return Ok(Action::requeue(record::LOOK_AGAIN));
     }
-    let now = context.clock.now();
-    let before = observed.clone();
-    let after = decide(&learn(with_facts(observed, decision.status), outcome, now), now);
+    let after = decide_again(&observed, decision.status, outcome, context.clock.now());
     let left_to_next = kept_elsewhere && after.effect.is_some();
-    if !left_to_next && !record_decision(context, &before, &after).await? {
+    if !left_to_next && !record_decision(context, &observed, &after).await? {
         return Ok(Action::requeue(record::LOOK_AGAIN));
     }
     if after.effect.is_some() {
         return Ok(Action::requeue(Duration::ZERO));
     }
     Ok(again_at(context.clock.now(), after.next))
-}
-
-/// Facts that the decision itself established go into what the outcome is learnt with.
-fn with_facts(mut observed: Observed, facts: crate::api::ConnectionStatus) -> Observed {
-    let conditions = observed.status().conditions;
-    observed.connection.status = Some(crate::api::ConnectionStatus { conditions, ..facts });
-    observed
 }
 
 /// Whether the decision is recorded; it is not where somebody else was faster.

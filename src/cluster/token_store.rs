@@ -102,12 +102,17 @@ pub(super) async fn read(context: &Context, connection: &Connection) -> Result<S
     Ok(seen)
 }
 
-/// The name of a Secret that stands where the record would, and does not carry its label.
-pub(super) async fn unlabelled(context: &Context, connection: &Connection) -> Result<Option<String>, Error> {
+/// What is said of a Secret that stands where the record would and does not carry its label: it is not ours, no watch
+/// shows it, and it is not written over.
+pub(super) async fn in_the_way(context: &Context, connection: &Connection) -> Result<Option<String>, Error> {
     let name = token_secret(&connection.uid().unwrap_or_default());
     let api = context.secrets.api(&connection.namespace().unwrap_or_default());
     let found = api.get_metadata_opt(&name).await.map_err(Error::api("look up the token Secret"))?;
-    Ok(found.filter(|secret| !secret.labels().contains_key(TOKEN_LABEL)).map(|_| name))
+    Ok(found.filter(|secret| !secret.labels().contains_key(TOKEN_LABEL)).map(|_| {
+        format!(
+            "secret \"{name}\" is there without the label {TOKEN_LABEL}; delete it if nothing else needs it"
+        )
+    }))
 }
 
 /// Which consent the record comes from; `None` where there is no record that can be opened.
@@ -121,6 +126,25 @@ pub(super) async fn consent_of(context: &Context, connection: &Connection) -> Re
 /// The record with its tokens, for one use.
 pub(super) async fn tokens(context: &Context, connection: &Connection) -> Result<Option<TokenRecord>, Error> {
     Ok(open(context, connection).await?.and_then(|(_, record)| record))
+}
+
+/// The record with its tokens, if it is still the one that was seen.
+pub(super) async fn tokens_as_seen(
+    context: &Context,
+    connection: &Connection,
+    seen: &Seen,
+) -> Result<Option<TokenRecord>, Error> {
+    let opened = open(context, connection).await?;
+    Ok(opened.filter(|(now, _)| now.version == seen.version).and_then(|(_, record)| record))
+}
+
+/// Whether the record is another one than was seen, read by name because the watch may be late.
+pub(super) async fn has_changed(
+    context: &Context,
+    connection: &Connection,
+    seen: &Seen,
+) -> Result<bool, Error> {
+    Ok(read(context, connection).await?.version != seen.version)
 }
 
 async fn open(

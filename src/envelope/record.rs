@@ -170,7 +170,10 @@ pub(super) fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Res
 }
 
 #[expect(clippy::ref_option, reason = "serde passes the field by reference")]
-pub(super) fn expose_optional<S: Serializer>(secret: &Option<SecretString>, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn expose_optional<S: Serializer>(
+    secret: &Option<SecretString>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     secret.as_ref().map(ExposeSecret::expose_secret).serialize(serializer)
 }
 
@@ -178,6 +181,8 @@ pub(super) fn conceal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secr
     String::deserialize(deserializer).map(SecretString::from)
 }
 
-pub(super) fn conceal_optional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretString>, D::Error> {
+pub(super) fn conceal_optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<SecretString>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(SecretString::from))
 }

@@ -84,7 +84,7 @@ pub fn account(definition: &Definition, response: &Response) -> Option<String> {
     named.or_else(|| id.find(&document).and_then(account_text))
 }
 
-fn account_text(value: &Value) -> Option<String> {
+pub(super) fn account_text(value: &Value) -> Option<String> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Number(number) => number.to_string(),

@@ -179,10 +179,11 @@ pub fn parse_callback(query: &str) -> Result<CallbackAnswer, CallbackFault> {
 /// Whether the issuer of an answer is the one that was asked (RFC 9207, section 2.4): compared as text.
 pub fn is_from(check: IssuerCheck, expected: Option<&str>, claimed: Option<&str>) -> bool {
     match (check, expected, claimed) {
-        (IssuerCheck::Off, ..) | (IssuerCheck::IfPresent, _, None) => true,
-        (IssuerCheck::Required, _, None) | (IssuerCheck::Required, None, Some(_)) => false,
         // Without an issuer of the connector's there is nothing to compare with.
-        (IssuerCheck::IfPresent, None, Some(_)) => true,
+        (IssuerCheck::Off, ..) | (IssuerCheck::IfPresent, _, None) | (IssuerCheck::IfPresent, None, _) => {
+            true
+        }
+        (IssuerCheck::Required, _, None) | (IssuerCheck::Required, None, Some(_)) => false,
         (_, Some(expected), Some(claimed)) => expected == claimed,
     }
 }

@@ -22,7 +22,7 @@ pub use authorization::{
 pub use build::BuildFault;
 pub use client::ClientCredentials;
 pub use failure::{Class, Failure};
-pub use id_token::{ExpectedIdToken, account_from_claims, check_id_token};
+pub use id_token::{Expected as ExpectedIdToken, account_from_claims, check_id_token};
 pub use metadata::{is_absent, metadata_requests, parse_metadata};
 pub use token_answer::{TokenGrant, parse as parse_token_answer};
 pub use token_request::{

@@ -22,7 +22,9 @@ pub(super) async fn namespace(client: &Client, config: &Config, named_by_context
     }
     match personal(client).await {
         Some((name, namespace)) => Found {
-            note: Some(format!("in your personal folder \"{name}\" (namespace \"{namespace}\"); -n names another")),
+            note: Some(format!(
+                "in your personal folder \"{name}\" (namespace \"{namespace}\"); -n names another"
+            )),
             namespace,
         },
         None => Found { namespace: config.default_namespace.clone(), note: None },
@@ -37,7 +39,8 @@ async fn personal(client: &Client) -> Option<(String, String)> {
     let folders: Api<Folder> = Api::all(client.clone());
     let folders = folders.list(&ListParams::default()).await.ok()?;
     folders.items.into_iter().find_map(|folder| {
-        let owned = folder.spec.folder_type == FolderType::Personal && folder.spec.owner.as_ref() == Some(&user);
+        let owned =
+            folder.spec.folder_type == FolderType::Personal && folder.spec.owner.as_ref() == Some(&user);
         let namespace = folder.status.as_ref()?.namespace.clone()?;
         owned.then_some((folder.metadata.name.unwrap_or_default(), namespace))
     })

@@ -63,15 +63,14 @@ pub async fn run(arguments: Arguments, output: &mut (dyn Write + Send)) -> anyho
     let agent = concat!("kubectl-liaison/", env!("CARGO_PKG_VERSION"));
     config.headers.push((http::header::USER_AGENT, http::HeaderValue::from_static(agent)));
     let client = Client::try_from(config.clone())?;
-    let namespace = match arguments.namespace {
-        Some(namespace) => namespace,
-        None => {
-            let found = folder::namespace(&client, &config, named_by_context).await;
-            if let Some(note) = found.note {
-                writeln!(output, "{note}")?;
-            }
-            found.namespace
+    let namespace = if let Some(namespace) = arguments.namespace {
+        namespace
+    } else {
+        let found = folder::namespace(&client, &config, named_by_context).await;
+        if let Some(note) = found.note {
+            writeln!(output, "{note}")?;
         }
+        found.namespace
     };
     let mut session = Session { client, namespace, output };
     let yes = match arguments.command {

@@ -40,7 +40,9 @@ pub(super) fn page(status: StatusCode, page: Page, form: Form) -> Response {
     for (name, value) in fixed {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    for (name, value) in [("cross-origin-opener-policy", "same-origin"), ("permissions-policy", "interest-cohort=()")] {
+    for (name, value) in
+        [("cross-origin-opener-policy", "same-origin"), ("permissions-policy", "interest-cohort=()")]
+    {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -71,8 +73,7 @@ pub(super) fn refusal(language: Language, refusal: &VisitRefusal) -> Response {
                 Reason::RedirectURIMismatch => Failure::Reported(&blocked.message),
                 _ => Failure::ProviderError,
             };
-            let words =
-                ProviderWords { code: &error.code, description: error.description.as_deref() };
+            let words = ProviderWords { code: &error.code, description: error.description.as_deref() };
             (StatusCode::OK, pages::failed(language, &failure, Some(&words)))
         }
         VisitRefusal::TryLater => {

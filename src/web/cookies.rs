@@ -76,7 +76,8 @@ mod tests {
     #[test]
     fn only_ones_own_cookies_are_read() {
         let mut headers = HeaderMap::new();
-        headers.append("cookie", "a=b; __Host-liaison-consent-u1=1~x; liaison-consent-u2=1~y".parse().unwrap());
+        headers
+            .append("cookie", "a=b; __Host-liaison-consent-u1=1~x; liaison-consent-u2=1~y".parse().unwrap());
         headers.append("cookie", "__Host-liaison-consent-u3=z=".parse().unwrap());
         let own = |uid: &str, value: &str| (uid.to_owned(), value.to_owned());
         assert_eq!(Cookies { secure: true }.of(&headers), [own("u1", "1~x"), own("u3", "z=")]);

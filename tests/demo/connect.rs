@@ -18,7 +18,8 @@ pub(crate) async fn run(mut plugin: Command, attended: bool) -> Result<()> {
     println!("    log in as {USERNAME} with the password {PASSWORD}");
     plugin.args(["connect", NAME, "--namespace", NAMESPACE]);
     if attended {
-        let status = tokio::process::Command::from(plugin).status().await.context("kubectl liaison connect")?;
+        let status =
+            tokio::process::Command::from(plugin).status().await.context("kubectl liaison connect")?;
         // Somebody who does not want to log in now still wants to look around.
         if !status.success() {
             println!("not connected; try again in another terminal");

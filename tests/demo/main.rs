@@ -84,6 +84,9 @@ async fn demo(attended: bool) -> Result<()> {
     say("starting the operator");
     let programs = support::build_folder()?;
     let operator_settings = settings::operator(&zitadel)?;
+    if control_plane.is_own() {
+        operator_settings.admission.install_printed(&control_plane, &programs.join("liaison"))?;
+    }
     let options = OperatorOptions {
         program: &programs.join("liaison"),
         arguments: &operator_settings.arguments,

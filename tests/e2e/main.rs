@@ -5,6 +5,7 @@
 mod support;
 
 mod fixtures;
+mod person;
 mod world;
 
 mod observability;

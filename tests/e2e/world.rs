@@ -10,9 +10,9 @@ use anyhow::{Context as _, Result};
 use crate::support::control_plane::ControlPlane;
 use crate::support::free_port;
 use crate::support::identity_provider::Zitadel;
-use crate::support::installation::operator_rights;
+use crate::support::installation::{AdmissionPort, operator_rights};
 use crate::support::oidc_provider::OidcProvider;
-use crate::support::operator::{Operator, OperatorOptions};
+use crate::support::operator::{Operator, OperatorOptions, make_namespace};
 use crate::support::strict_provider::StrictProvider;
 use crate::support::waiting::blocking;
 
@@ -23,7 +23,13 @@ pub(crate) const TOKEN_SECONDS: u32 = 6;
 const EXAMPLES_PORT: u16 = 9998;
 
 /// Scripted providers that tests may take.
-const STOCK: usize = 24;
+const STOCK: usize = 48;
+
+/// Connectors for people that tests may take: the identity providers know their redirect addresses.
+const PEOPLE: usize = 40;
+
+/// The Connection whose own redirect address the identity providers know.
+pub(crate) const PER_CONNECTION: (&str, &str) = ("own-address", "crm");
 
 pub(crate) struct World {
     pub control_plane: &'static ControlPlane,
@@ -31,6 +37,9 @@ pub(crate) struct World {
     pub oidc: OidcProvider,
     /// Where the operator answers probes and metrics.
     pub internal_url: String,
+    /// Where browsers reach the operator.
+    pub public_url: String,
+    people: Mutex<Vec<String>>,
     stock: Mutex<Vec<TcpListener>>,
     operator: Mutex<Operator>,
 }
@@ -49,8 +58,18 @@ impl World {
     fn start() -> Result<Self> {
         let control_plane = ControlPlane::shared()?;
         blocking(async || {
-            let zitadel = Zitadel::start(control_plane.directory(), Some(EXAMPLES_PORT), &[]).await?;
-            let oidc = OidcProvider::start(control_plane.directory(), TOKEN_SECONDS).await?;
+            let settings = OperatorSettings {
+                // An existing cluster's API server does not reach this machine's loopback.
+                admission: if control_plane.is_own() { Some(AdmissionPort::take()?) } else { None },
+                ..OperatorSettings::new("world")?
+            };
+            let public_url = settings.public_url();
+            let people: Vec<_> = (1..=PEOPLE).map(|number| format!("person-{number:02}")).collect();
+            let redirect_uris = redirect_uris(&public_url, &people);
+            let redirect_uris: Vec<_> = redirect_uris.iter().map(String::as_str).collect();
+            let directory = control_plane.directory();
+            let zitadel = Zitadel::start(directory, Some(EXAMPLES_PORT), &redirect_uris).await?;
+            let oidc = OidcProvider::start_for_people(directory, TOKEN_SECONDS, &redirect_uris).await?;
             let stock: Vec<_> = (0..STOCK)
                 .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
                 .collect::<std::io::Result<_>>()?;
@@ -58,17 +77,25 @@ impl World {
             for listener in &stock {
                 exceptions.push(format!("localhost:{}", listener.local_addr()?.port()));
             }
-            let settings = OperatorSettings { exceptions, ..OperatorSettings::new("world")? };
+            let settings = OperatorSettings { exceptions, ..settings };
             let operator = settings.start(control_plane).await?;
             Ok(Self {
                 control_plane,
                 zitadel,
                 oidc,
                 internal_url: settings.internal_url(),
+                public_url,
+                people: Mutex::new(people),
                 stock: Mutex::new(stock),
                 operator: Mutex::new(operator),
             })
         })
+    }
+
+    /// The name of a Connector whose redirect address the identity providers know.
+    pub(crate) fn connector_for_people(&self) -> Result<String> {
+        let name = self.people.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        name.context("no connector for people is left; raise PEOPLE")
     }
 
     /// A scripted provider that the operator may speak to.
@@ -91,10 +118,21 @@ impl World {
     }
 }
 
+/// Every redirect address that tests use.
+pub(crate) fn redirect_uris(public_url: &str, connectors: &[String]) -> Vec<String> {
+    let (namespace, name) = PER_CONNECTION;
+    let others = ["example-browser".to_owned(), format!("{namespace}/{name}")];
+    let fixed = connectors.iter().chain(&others).map(|path| format!("{public_url}/callback/{path}"));
+    fixed.chain([format!("{public_url}/callback")]).collect()
+}
+
 /// How an operator of a test runs.
 pub(crate) struct OperatorSettings {
     pub identity: String,
     pub internal_port: u16,
+    pub public_port: u16,
+    /// Where the API server asks it, if it does.
+    pub admission: Option<AdmissionPort>,
     pub exceptions: Vec<String>,
     pub refresh_fraction: f64,
     pub lease_seconds: u64,
@@ -108,12 +146,18 @@ impl OperatorSettings {
         Ok(Self {
             identity: identity.to_owned(),
             internal_port: free_port()?,
+            public_port: free_port()?,
+            admission: None,
             exceptions: Vec::new(),
             refresh_fraction: 0.5,
             lease_seconds: 15,
             kubeconfig: None,
             more: Vec::new(),
         })
+    }
+
+    pub(crate) fn public_url(&self) -> String {
+        format!("http://localhost:{}", self.public_port)
     }
 
     pub(crate) fn internal_url(&self) -> String {
@@ -123,7 +167,8 @@ impl OperatorSettings {
     pub(crate) async fn start(&self, control_plane: &ControlPlane) -> Result<Operator> {
         let mut arguments = vec![
             format!("--identity={}", self.identity),
-            "--public-address=127.0.0.1:0".to_owned(),
+            format!("--public-address=127.0.0.1:{}", self.public_port),
+            format!("--public-url={}", self.public_url()),
             format!("--internal-address=127.0.0.1:{}", self.internal_port),
             format!("--refresh-fraction={}", self.refresh_fraction),
             format!("--lease-seconds={}", self.lease_seconds),
@@ -134,6 +179,11 @@ impl OperatorSettings {
         ];
         arguments.extend(self.exceptions.iter().map(|exception| format!("--egress-exception={exception}")));
         arguments.extend(self.more.iter().cloned());
+        if let Some(admission) = self.admission {
+            make_namespace(control_plane).await?;
+            admission.install(control_plane)?;
+            arguments.extend(admission.arguments());
+        }
         // Without another wish it has the rights that the chart gives, so that a missing one is noticed.
         let kubeconfig = match &self.kubeconfig {
             Some(kubeconfig) => kubeconfig.clone(),

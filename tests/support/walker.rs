@@ -42,7 +42,12 @@ impl Walker {
     }
 
     /// One request and its answer, followed nowhere.
-    pub async fn once(&mut self, method: Method, url: &Url, form: Option<&[(String, String)]>) -> Result<Page> {
+    pub async fn once(
+        &mut self,
+        method: Method,
+        url: &Url,
+        form: Option<&[(String, String)]>,
+    ) -> Result<Page> {
         self.visited.push(url.clone());
         let host = url.host_str().unwrap_or_default().to_owned();
         let mut request = self.client.request(method, url.clone());
@@ -57,7 +62,8 @@ impl Walker {
         let response = request.send().await.with_context(|| format!("ask {}", url.path()))?;
         for cookie in response.headers().get_all(SET_COOKIE) {
             let cookie = cookie.to_str()?;
-            let (name, value) = cookie.split(';').next().and_then(|pair| pair.split_once('=')).context("cookie")?;
+            let (name, value) =
+                cookie.split(';').next().and_then(|pair| pair.split_once('=')).context("cookie")?;
             let gone = cookie.contains("Max-Age=0") || cookie.contains("expires=Thu, 01 Jan 1970");
             if gone || value.is_empty() {
                 cookies.remove(name);
@@ -108,7 +114,8 @@ impl Page {
     pub fn form(&self, fields: &[(&str, &str)]) -> Result<(Url, Vec<(String, String)>)> {
         let form = Regex::new(r"(?s)<form([^>]*)>(.*?)</form>")?;
         let form = form.captures(&self.body);
-        let form = form.with_context(|| format!("no form on {} ({}): {}", self.url, self.status, self.body))?;
+        let form =
+            form.with_context(|| format!("no form on {} ({}): {}", self.url, self.status, self.body))?;
         let action = attribute(&form[1], "action")?.unwrap_or_default();
         let input = Regex::new(r"<input([^>]*)>")?;
         let mut values = Vec::new();
@@ -120,7 +127,11 @@ impl Page {
             }
         }
         for (name, _) in fields {
-            ensure!(values.iter().any(|(known, _)| known == name), "the form has no field {name}: {}", &form[2]);
+            ensure!(
+                values.iter().any(|(known, _)| known == name),
+                "the form has no field {name}: {}",
+                &form[2]
+            );
         }
         Ok((self.url.join(&action)?, values))
     }
@@ -153,8 +164,16 @@ fn attribute(tag: &str, name: &str) -> Result<Option<String>> {
 fn unescaped(text: &str) -> String {
     let mut text = text.to_owned();
     for (escaped, character) in [
-        ("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&#x27;", "'"), ("&#38;", "&"),
-        ("&#60;", "<"), ("&#62;", ">"), ("&amp;", "&"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&#x27;", "'"),
+        ("&#38;", "&"),
+        ("&#60;", "<"),
+        ("&#62;", ">"),
+        ("&amp;", "&"),
     ] {
         text = text.replace(escaped, character);
     }

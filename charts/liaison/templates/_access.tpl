@@ -106,19 +106,6 @@
   - create
   - patch
 - apiGroups:
-  - liaison.dev
-  resources:
-  - consentrequests
-  verbs:
-  - list
-  - watch
-- apiGroups:
-  - authorization.k8s.io
-  resources:
-  - subjectaccessreviews
-  verbs:
-  - create
-- apiGroups:
   - admissionregistration.k8s.io
   resourceNames:
   - '{{ include `liaison.fullname` . }}'

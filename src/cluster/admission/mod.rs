@@ -81,7 +81,7 @@ impl Desk {
         }
     }
 
-    /// The same from the API server: nobody is refused by what the watch has not shown yet.
+    /// The same from the API server, for what the watch does not show, or not yet.
     async fn current_connector(&self, name: &str) -> Result<ConnectorSeen, ReviewFault> {
         let connectors: Api<Connector> = Api::all(self.client.clone());
         let found = connectors.get_opt(name).await.map_err(fault("read the Connector"))?;
@@ -94,13 +94,15 @@ impl Desk {
         })
     }
 
+    /// Nobody is refused by a Connector as it was, and one that was just applied counts.
     async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
         let name = &new.spec.connector_ref.name;
-        let ruling = admission::connection(old, new, &self.connector(name));
-        match ruling {
-            Ruling::Refuse(_) => Ok(admission::connection(old, new, &self.current_connector(name).await?)),
-            passes => Ok(passes),
+        let seen = self.connector(name);
+        let ruling = admission::connection(old, new, &seen);
+        if seen.is_usable() && !matches!(ruling, Ruling::Refuse(_)) {
+            return Ok(ruling);
         }
+        Ok(admission::connection(old, new, &self.current_connector(name).await?))
     }
 
     /// Whoever sends credentials elsewhere has to be allowed to read them.
@@ -110,7 +112,11 @@ impl Desk {
         old: &Connection,
         new: &Connection,
     ) -> Result<Ruling, ReviewFault> {
-        let connector = self.connector(&new.spec.connector_ref.name);
+        let name = &new.spec.connector_ref.name;
+        let mut connector = self.connector(name);
+        if !connector.is_usable() {
+            connector = self.current_connector(name).await?;
+        }
         if new.metadata.deletion_timestamp.is_some() || !reaches_other_hosts(&old.spec, &new.spec, &connector)
         {
             return Ok(Ruling::Pass);

@@ -14,9 +14,7 @@ use kube::{Api, ResourceExt};
 use crate::api::ConsentRequest;
 use crate::api::consent_request::ConsentRequestStatus;
 use crate::domain::admission::is_open;
-use crate::domain::consent::{
-    Effect, ObservedConsent, ResultState, concluded, decide, expires_at,
-};
+use crate::domain::consent::{Effect, ObservedConsent, ResultState, concluded, decide, expires_at};
 use crate::domain::decision::Decision;
 use crate::envelope::{ConsentResult, RequesterStamp};
 
@@ -127,7 +125,10 @@ fn is_settled(context: &Context) -> bool {
 
 async fn rehearse(context: &Context, observed: &ObservedConsent) -> Result<Result<(), String>, Error> {
     match &observed.connection {
-        Some(connection) => effects::rehearse_consent(context, &connection.connection).await,
+        Some(connection) => {
+            let stands_against = effects::rehearse_consent(context, &connection.connection).await?;
+            Ok(stands_against.map_or(Ok(()), Err))
+        }
         None => Ok(Ok(())),
     }
 }
@@ -144,8 +145,7 @@ async fn act(
     match effect {
         Some(Effect::Delete) => {
             let preconditions = Preconditions { uid: request.uid(), resource_version: None };
-            let parameters =
-                DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+            let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
             match api.delete(&request.name_any(), &parameters).await {
                 Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {}
                 other => {

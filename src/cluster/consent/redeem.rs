@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use backon::{ConstantBuilder, Retryable};
+use jiff::Timestamp;
 
 use crate::api::ConsentRequest;
 use crate::cluster::effects::{self, StoredConsent};
@@ -11,8 +12,11 @@ use crate::domain::connection::{Blocked, Observed, Prepared, prepare};
 use crate::domain::consent::{self, redeemed_wrongly};
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, TokenRecord};
-use crate::oauth::message::Response;
 use crate::oauth::{self, ClientCredentials, Failure, TokenGrant};
+
+/// How long our own limits may hold the request back: a code is good for a minute or more (RFC 6749, section 4.1.2).
+const PAUSE: Duration = Duration::from_millis(500);
+const ATTEMPTS: usize = 40;
 
 /// Redeems the code and stores what it brings. A person can mend what stands against it; that is no error.
 pub(super) async fn redeem(
@@ -25,22 +29,32 @@ pub(super) async fn redeem(
         Ok(prepared) => prepared,
         Err(blocked) => return Ok(Err(blocked)),
     };
-    if let Err(cause) = effects::rehearse_consent(context, &observed.connection).await? {
+    if let Some(cause) = effects::rehearse_consent(context, &observed.connection).await? {
         let message = format!("the token Secret cannot be written, so the code was not redeemed: {cause}");
         return Ok(Err(Blocked { reason: Reason::TokenStoreBlocked, message }));
+    }
+    if prepared.definition.declares_revocation(prepared.method) && !observed.held_for_revocation() {
+        // So that a token which is about to be issued will be revoked. Whoever changes the Connection at this moment
+        // leaves that to the pass that sees the record.
+        effects::hold(context, observed).await?;
     }
     let started = Instant::now();
     let record = match exchange(context, request, observed, &prepared, result).await? {
         Ok(record) => record,
         Err(failure) => {
             context.telemetry.token_requested(failure.reason.as_str(), started.elapsed());
-            return Ok(Err(redeemed_wrongly(request, failure.reason, failure.message, &result.redirect_uri)));
+            return Ok(Err(redeemed_wrongly(
+                request,
+                failure.reason,
+                &failure.message,
+                &result.redirect_uri,
+            )));
         }
     };
     context.telemetry.token_requested("Succeeded", started.elapsed());
     let uid = request.metadata.uid.as_deref().unwrap_or_default();
     Ok(match effects::store_consent(context, &observed.connection, &record, uid).await? {
-        StoredConsent::Done => Ok(()),
+        StoredConsent::Stored(_) => Ok(()),
         StoredConsent::Refused(cause) => Err(Blocked {
             reason: Reason::ReconsentRequired,
             message: format!(
@@ -58,32 +72,19 @@ async fn exchange(
     prepared: &Prepared<'_>,
     result: &ConsentResult,
 ) -> Result<Result<TokenRecord, Failure>, Error> {
-    let spec = &observed.connection.spec;
-    let secrets = context.secrets.values(observed.namespace(), spec.oauth_app.as_ref()).await?;
-    let client = match ClientCredentials::from_secret(&secrets) {
-        Some(client) if Some(&client.id) == prepared.client_id.as_ref() => client,
-        _ => {
-            let message = format!("the OAuth client changed meanwhile; {}", consent::again(request));
-            return Ok(Err(Failure::permanent(Reason::ConsentOutdated, message)));
-        }
-    };
-    let response = match send(context, observed, prepared, &client, result).await {
-        Ok(response) => response,
-        Err(failure) => return Ok(Err(failure)),
-    };
-    let Some(oauth2) = prepared.method.oauth2() else {
-        let message = "the connector's method has no token endpoint any more";
+    let client = effects::client(context, observed).await?;
+    let Some(client) = client.filter(|client| Some(&client.id) == prepared.client_id.as_ref()) else {
+        let message = format!("the OAuth client changed meanwhile; {}", consent::again(request));
         return Ok(Err(Failure::permanent(Reason::ConsentOutdated, message)));
     };
-    let now = context.clock.now();
-    let granted = oauth::parse_token_answer(oauth2, &response.0, &response.1, &prepared.scopes, now);
+    let granted = ask(context, observed, prepared, &client, result).await;
     let person = request.spec.requester.as_ref().map(|requester| requester.username.clone());
-    Ok(granted.and_then(|grant| {
-        let account = account(prepared, &client, result, &grant, now)?;
+    Ok(granted.and_then(|(grant, issued_at)| {
+        let account = account(prepared, &client, result, &grant, issued_at)?;
         Ok(TokenRecord {
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
-            issued_at: now,
+            issued_at,
             expires_at: grant.expires_at,
             refresh_token_expires_at: grant.refresh_token_expires_at,
             granted_scopes: grant.granted_scopes,
@@ -99,13 +100,13 @@ async fn exchange(
 }
 
 /// Sends the request once; where our own limits hold it back, as soon as they let it go.
-async fn send(
+async fn ask(
     context: &Context,
     observed: &Observed,
     prepared: &Prepared<'_>,
     client: &ClientCredentials,
     result: &ConsentResult,
-) -> Result<(String, Response), Failure> {
+) -> Result<(TokenGrant, Timestamp), Failure> {
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
     let attempt = async || {
         let request = oauth::code_request(
@@ -117,34 +118,21 @@ async fn send(
             result.verifier.as_ref(),
             &http_allowed,
         );
-        let request = request.map_err(|fault| Sent::Failed(fault.failure()))?;
-        let host = request.host_and_port();
-        let deadline = effects::deadline(context).ok_or(Sent::Postponed)?;
-        match context.provider.send(request, Some(deadline)).await {
-            Ok(response) => Ok((host, response)),
-            Err(failure) if failure.is_postponed() => Err(Sent::Postponed),
-            Err(failure) => {
-                Err(Sent::Failed(Failure::from_send(&failure, &observed.settings.egress_addresses)))
-            }
-        }
+        let deadline = effects::deadline(context).ok_or(Postponed)?;
+        let scopes = &prepared.scopes;
+        effects::exchange(context, observed, prepared, request, scopes, deadline).await.ok_or(Postponed)
     };
-    let pause = ConstantBuilder::default().with_delay(Duration::from_millis(500)).with_max_times(40);
-    let sent = attempt.retry(pause).when(|sent| matches!(sent, Sent::Postponed)).await;
-    sent.map_err(|sent| match sent {
-        Sent::Failed(failure) => failure,
-        Sent::Postponed => Failure::transient(
+    let pause = ConstantBuilder::default().with_delay(PAUSE).with_max_times(ATTEMPTS);
+    attempt.retry(pause).await.unwrap_or_else(|Postponed| {
+        Err(Failure::transient(
             Reason::ProviderUnavailable,
-            "too many requests to the provider are waiting for our own limits",
-        ),
+            "too many requests to the provider are waiting for our own limits.",
+        ))
     })
 }
 
-/// Why a request has no answer.
-enum Sent {
-    /// Our own side holds it back; nothing was sent.
-    Postponed,
-    Failed(Failure),
-}
+/// Our own side holds a request back; nothing was sent.
+struct Postponed;
 
 /// The account that an ID token names. One that is there has to be right, whether or not it is needed.
 fn account(
@@ -152,7 +140,7 @@ fn account(
     client: &ClientCredentials,
     result: &ConsentResult,
     grant: &TokenGrant,
-    now: jiff::Timestamp,
+    now: Timestamp,
 ) -> Result<Option<String>, Failure> {
     let Some(id_token) = &grant.id_token else { return Ok(None) };
     if !oauth::is_openid(&prepared.scopes) {

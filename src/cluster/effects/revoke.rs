@@ -20,14 +20,12 @@ pub(in crate::cluster) async fn revoke(context: &Context, observed: &Observed) -
     let client = ClientCredentials::from_secret(&secrets.map_err(|error| error.to_string())?);
     let client = client.ok_or("the OAuth client's Secret is gone")?;
     let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
-    let request = oauth::revocation_request(
-        prepared.method,
-        &prepared.values,
-        &client,
-        &record.access_token,
-        oauth::TokenKind::Access,
-        &http_allowed,
-    );
+    // What a person granted mostly ends with its refresh token (RFC 7009, section 2.1).
+    let lasting = record.refresh_token.as_ref().filter(|_| prepared.method.auth_type().needs_person());
+    let (token, kind) = lasting
+        .map_or((&record.access_token, oauth::TokenKind::Access), |token| (token, oauth::TokenKind::Refresh));
+    let request =
+        oauth::revocation_request(prepared.method, &prepared.values, &client, token, kind, &http_allowed);
     let Some(request) = request.map_err(|fault| fault.to_string())? else { return Ok(()) };
     let sent =
         send(context, observed, request).await.ok_or("too many requests to the provider are waiting")?;

@@ -6,17 +6,14 @@ use backon::{ExponentialBuilder, Retryable};
 
 use crate::api::Connection;
 use crate::api::connection::FailureClass;
-use crate::api::names::TOKEN_LABEL;
 use crate::cluster::token_store::{self, Seen, Write};
 use crate::cluster::{Context, Error};
-use crate::domain::connection::{
-    AttemptFailure, Observed, Outcome, Prepared, TokenPlan, TokenState, prepare,
-};
+use crate::domain::connection::{AttemptFailure, Grant, Observed, Outcome, TokenPlan, TokenState, prepare};
 use crate::domain::reason::Reason;
 use crate::envelope::TokenRecord;
-use crate::oauth::{self, ClientCredentials, Failure};
+use crate::oauth::Failure;
 
-use super::{attempt_failure, deadline};
+use super::{attempt_failure, deadline, grant};
 
 /// Asks for a token, and stores it before anything else learns of it.
 pub(in crate::cluster) async fn request_token(
@@ -39,70 +36,31 @@ pub(in crate::cluster) async fn request_token(
     }
     let Some(deadline) = deadline(context) else { return Ok(Outcome::Superseded) };
     let started = Instant::now();
-    let Some(granted) = grant(context, observed, &prepared, deadline).await? else {
-        return Ok(Outcome::Superseded);
-    };
+    let asked = grant::ask(context, observed, &prepared, seen, plan.grant, deadline).await?;
+    let Some(granted) = asked else { return Ok(Outcome::Superseded) };
     let result = granted.as_ref().map_or_else(|failure| failure.reason.as_str(), |_| "Succeeded");
     context.telemetry.token_requested(result, started.elapsed());
     let record = match granted {
         Ok(record) => record,
+        Err(failure) if is_overtaken(context, connection, seen, plan, &failure).await? => {
+            return Ok(Outcome::Superseded);
+        }
         Err(failure) => return Ok(Outcome::AttemptFailed(attempt_failure(failure))),
     };
     store(context, observed, seen, plan, &record).await
 }
 
-/// One token request; `None` where our own side holds it back for now.
-async fn grant(
+/// Whether a refresh was refused because somebody else had used the refresh token, or a new consent has replaced it: the
+/// record is another one now, and what was said of the old one says nothing about it.
+async fn is_overtaken(
     context: &Context,
-    observed: &Observed,
-    prepared: &Prepared<'_>,
-    deadline: Instant,
-) -> Result<Option<Result<TokenRecord, Failure>>, Error> {
-    let secrets =
-        context.secrets.values(observed.namespace(), observed.connection.spec.oauth_app.as_ref()).await?;
-    let Some(client) = ClientCredentials::from_secret(&secrets) else {
-        // Changed since it was looked at; the watch tells, and the next pass says what is missing.
-        return Ok(None);
-    };
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
-    let request = oauth::client_credentials_request(
-        prepared.method,
-        &prepared.values,
-        &client,
-        &prepared.scopes,
-        &http_allowed,
-    );
-    let request = match request {
-        Ok(request) => request,
-        Err(fault) => return Ok(Some(Err(fault.failure()))),
-    };
-    let host = request.host_and_port();
-    let now = context.clock.now();
-    let response = match context.provider.send(request, Some(deadline)).await {
-        Ok(response) => response,
-        Err(failure) if failure.is_postponed() => return Ok(None),
-        Err(failure) => {
-            return Ok(Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))));
-        }
-    };
-    // A method without OAuth has built no token request.
-    let Some(oauth2) = prepared.method.oauth2() else { return Ok(None) };
-    let granted = oauth::parse_token_answer(oauth2, &host, &response, &prepared.scopes, now);
-    Ok(Some(granted.map(|grant| TokenRecord {
-        access_token: grant.access_token,
-        refresh_token: grant.refresh_token,
-        issued_at: now,
-        expires_at: grant.expires_at,
-        refresh_token_expires_at: grant.refresh_token_expires_at,
-        granted_scopes: grant.granted_scopes,
-        requested_scopes: prepared.scopes.clone(),
-        client_id: client.id,
-        auth_type: prepared.method.auth_type().to_string(),
-        targets: prepared.targets.clone(),
-        authenticated_by: None,
-        account: None,
-        answers: None,
-    })))
+    connection: &Connection,
+    seen: &Seen,
+    plan: &TokenPlan,
+    failure: &Failure,
+) -> Result<bool, Error> {
+    let may_be = plan.grant == Grant::Refresh && !failure.is_transient();
+    Ok(may_be && token_store::has_changed(context, connection, seen).await?)
 }
 
 /// The provider has answered: from here on only the write stands between the token and its loss, so a passing fault
@@ -131,12 +89,8 @@ async fn store(
 /// The Secret is not as it was seen. Mostly the watch is late; but one without our label is not ours, and no watch
 /// will ever show it.
 async fn in_the_way(context: &Context, connection: &Connection) -> Result<Outcome, Error> {
-    Ok(match token_store::unlabelled(context, connection).await? {
-        None => Outcome::Superseded,
-        Some(name) => store_blocked(&format!(
-            "secret \"{name}\" is there without the label {TOKEN_LABEL}; delete it if nothing else needs it"
-        )),
-    })
+    let in_the_way = token_store::in_the_way(context, connection).await?;
+    Ok(in_the_way.map_or(Outcome::Superseded, |cause| store_blocked(&cause)))
 }
 
 fn store_blocked(cause: &str) -> Outcome {

@@ -27,6 +27,11 @@ impl ConnectorSeen {
         Self { state, stability: connector.spec.stability }
     }
 
+    /// Whether it is there and has no faults.
+    pub fn is_usable(&self) -> bool {
+        self.definition().is_some()
+    }
+
     fn definition(&self) -> Option<&Definition> {
         match &self.state {
             ConnectorState::Valid { definition, .. } => Some(definition),

@@ -8,9 +8,9 @@ use crate::api::connection::{ConnectionStatus, VerificationResult, VerificationS
 use crate::domain::conditions::{Verdict, whole_seconds};
 use crate::domain::reason::Reason;
 
-use super::observed::Observed;
+use super::observed::{Observed, TokenState};
 use super::prepare::Prepared;
-use super::{Assessment, Effect, schedule};
+use super::{Assessment, Effect, account, schedule};
 
 /// An inconclusive verification is repeated after this: 96 a day, which together with the tries for a token stays
 /// below the 300 requests a day that a failing Connection may make.
@@ -41,7 +41,8 @@ pub(super) fn assess(
     facts: &mut ConnectionStatus,
     now: Timestamp,
 ) -> Assessment {
-    let declares = prepared.definition.declares_verification() || prepared.definition.declares_account();
+    let declares =
+        prepared.definition.declares_verification() || prepared.definition.account_request().is_some();
     if !declares {
         note_that_nothing_is_declared(observed, facts, now);
     }
@@ -62,7 +63,9 @@ fn due_at(observed: &Observed, prepared: &Prepared<'_>, facts: &ConnectionStatus
     let Some(last) = facts.last_verification.as_ref() else { return Timestamp::MIN };
     let other = last.credential.as_deref() != Some(credential_name(prepared, facts).as_str());
     let settled = last.result == VerificationResult::Succeeded || facts.token.is_none();
-    if asked_for(observed, facts) || (other && !settled) {
+    let unnamed = prepared.definition.account_request().is_some()
+        && matches!(&observed.token, TokenState::Present(token) if account::is_awaited(facts, token));
+    if asked_for(observed, facts) || (other && (!settled || unnamed)) {
         return Timestamp::MIN;
     }
     let interval = match last.result {

@@ -4,15 +4,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::connection::{FailureClass, FailureStatus, VerificationResult, VerificationStatus};
+use crate::api::connection::{
+    ConnectionStatus, FailureClass, FailureStatus, VerificationResult, VerificationStatus,
+};
 use crate::api::names::REVOKE_FINALIZER;
 use crate::domain::conditions::{bounded, whole_seconds};
+use crate::domain::decision::Decision;
 use crate::domain::reason::Reason;
 
 use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
-use super::token::shown_account;
-use super::{health, schedule};
+use super::{Effect, account, health, schedule, token};
 
 /// What an effect brought about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +73,15 @@ pub fn learn(mut observed: Observed, outcome: Outcome, now: Timestamp) -> Observ
                 finalizers.push(REVOKE_FINALIZER.to_owned());
             }
         }
-        Outcome::TokenStored(token) => {
-            let over = !token.valid_at(now);
-            observed.token = TokenState::Present(token);
+        Outcome::TokenStored(stored) => {
+            let over = !stored.valid_at(now);
+            observed.token = TokenState::Present(stored);
+            let mut facts = observed.status();
+            let failure = facts.last_failure.take();
+            token::record_facts(&observed, &mut facts);
+            // Failures in a row are counted beyond a token that is of no use.
+            facts.last_failure = failure;
+            observed.connection.status = Some(facts);
             if over {
                 // To ask at once for another one would be to ask for ever.
                 fail(&mut observed, expired_already(), now);
@@ -86,6 +94,23 @@ pub fn learn(mut observed: Observed, outcome: Outcome, now: Timestamp) -> Observ
         Outcome::Superseded => {}
     }
     observed
+}
+
+/// The decision after an effect: from what the decision before it established and what the effect taught. Events tell
+/// of all that is not recorded yet.
+pub fn decide_again(
+    observed: &Observed,
+    decided: ConnectionStatus,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Decision<ConnectionStatus, Effect> {
+    let recorded = observed.status();
+    let mut followed = observed.clone();
+    // Conditions stay as they are recorded: when one flips, it does so once.
+    followed.connection.status =
+        Some(ConnectionStatus { conditions: recorded.conditions.clone(), ..decided });
+    let decision = super::decide(&learn(followed, outcome, now), now);
+    Decision { events: super::events(&recorded, &decision.status), ..decision }
 }
 
 fn expired_already() -> AttemptFailure {
@@ -128,6 +153,10 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
         return;
     };
     let handled = observed.verify_at();
+    let consent = match &observed.token {
+        TokenState::Present(token) if token.authenticated_by.is_some() => Some(token.consent_id.clone()),
+        _ => None,
+    };
     let (result, message, failure) = match probe.verification {
         None => (VerificationResult::NotDeclared, Some(health::NOT_DECLARED.to_owned()), None),
         Some(VerificationOutcome::Succeeded) => (VerificationResult::Succeeded, None, None),
@@ -150,8 +179,10 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
         paid_until: whole_seconds(schedule::paid_until_after(now, paid_until, retry_after)),
         message: message.map(bounded),
     });
-    if let Some(account) = probe.account {
-        status.account = Some(shown_account(&account));
+    match (probe.account, consent) {
+        (Some(named), Some(consent)) => account::learn(status, &consent, &named),
+        (Some(named), None) => status.account = Some(account::shown(&named)),
+        (None, _) => {}
     }
     let unproven = is_static && status.accepted_credential.as_deref() != Some(&verified);
     match (unproven, result, failure) {

@@ -1,5 +1,6 @@
 //! The life of a Connection: what is observed, what is decided, and what an effect's outcome teaches.
 
+mod account;
 mod deletion;
 mod health;
 mod learn;
@@ -23,13 +24,15 @@ use super::conditions::{self, ConditionType, Status, Verdict};
 use super::decision::{self, Decision, Event};
 use super::reason::{Fixer, Reason};
 
-pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, learn};
+pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, decide_again, learn};
 pub(super) use observed::digest_of;
 pub use observed::{
     ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
 };
 pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
 pub(in crate::domain) use prepare::{method, parameters};
+#[cfg(test)]
+pub(crate) use tests::{PERSON, at, person, valid};
 
 /// Longest address that a status shows.
 const ADDRESS_LIMIT: usize = 2048;
@@ -50,12 +53,23 @@ pub enum Effect {
 /// How a token is to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenPlan {
+    /// What is presented to the provider.
+    pub grant: Grant,
     /// The number of the token that is there now, 0 for none. Another number means that somebody was faster.
     pub present_sequence: i64,
     /// Whether to make sure first that the answer can be stored.
     pub rehearse: bool,
     /// Which request to authenticate anew this answers; empty for none.
     pub consent_id: String,
+}
+
+/// What a token is asked for with (RFC 6749, section 1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grant {
+    /// The client acts for itself.
+    ClientCredentials,
+    /// The refresh token that came of a person's consent.
+    Refresh,
 }
 
 /// What one part of the decision says.
@@ -103,7 +117,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
                 // What is missing now may come back as it was; that is a change too.
                 failure.inputs.clear();
             }
-            blocked_authentication(observed, blocked, now)
+            blocked_authentication(observed, blocked, &facts, now)
         }
         Ok(prepared) => {
             describe(observed, prepared, &mut facts);
@@ -115,6 +129,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
         Err(_) => Assessment::of(health::verdict(&facts)),
     };
     let scopes = scopes_verdict(observed, &authenticated.verdict);
+    person::conclude(observed, prepared.is_ok(), &scopes, &mut facts);
     let suspended = observed.connection.spec.suspend;
     let ready = ready_verdict(
         suspended,
@@ -140,7 +155,7 @@ fn authentication(
         auth_type if auth_type.is_static() => static_credential::assess(observed, prepared, facts, now),
         AuthType::OAuth2ClientCredentials => token::assess(observed, prepared, facts, now),
         AuthType::None => Assessment::of(Verdict::yes(Reason::NoCredentialsNeeded, "")),
-        auth_type if auth_type.needs_person() => person::assess(observed, facts, now),
+        auth_type if auth_type.needs_person() => person::assess(observed, prepared, facts, now),
         auth_type => Assessment::of(Verdict::no(
             Reason::AuthTypeNotAvailable,
             format!("this version of Liaison cannot authenticate with {auth_type} yet"),
@@ -149,10 +164,16 @@ fn authentication(
 }
 
 /// A Connection that lacks something keeps a token that is still valid; otherwise it is what it lacks.
-fn blocked_authentication(observed: &Observed, blocked: &Blocked, now: Timestamp) -> Assessment {
+fn blocked_authentication(
+    observed: &Observed,
+    blocked: &Blocked,
+    facts: &ConnectionStatus,
+    now: Timestamp,
+) -> Assessment {
     match &observed.token {
         TokenState::Present(token) if token.valid_at(now) && !token::rolled_back(observed, token) => {
-            Assessment::of(token::issued()).again_at(end_of_token(observed, now))
+            let verdict = token::after(facts.last_failure.as_ref(), token::issued());
+            Assessment::of(verdict).again_at(end_of_token(observed, now))
         }
         _ => Assessment::of(Verdict::no(blocked.reason, &blocked.message)),
     }
@@ -186,11 +207,16 @@ fn scopes_verdict(observed: &Observed, authenticated: &Verdict) -> Verdict {
                 return Verdict::yes(Reason::ScopesGranted, "");
             }
             let listed = missing.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ");
+            let then = if token.authenticated_by.is_some() {
+                format!("run {}", person::connect_command(observed))
+            } else {
+                "set the annotation liaison.dev/reauthenticate-at".to_owned()
+            };
             Verdict::no(
                 Reason::ScopesMissing,
                 format!(
                     "the provider did not grant: {listed}; allow them for the OAuth client, or remove them from \
-                     spec.scopes, then set the annotation liaison.dev/reauthenticate-at"
+                     spec.scopes, then {then}"
                 ),
             )
         }
@@ -266,6 +292,9 @@ fn events(old: &ConnectionStatus, new: &ConnectionStatus) -> Vec<Event> {
         (status_of(old, ConditionType::Authenticated), status_of(new, ConditionType::Authenticated));
     if is(&after, Status::True) && !is(&before, Status::True) {
         events.push(Event::normal(Reason::Authenticated));
+    }
+    if new.previous_account.is_some() && new.previous_account != old.previous_account {
+        events.push(Event::warning(Reason::AccountChanged));
     }
     let (before, after) = (status_of(old, ConditionType::Ready), status_of(new, ConditionType::Ready));
     let reason = after.1.parse::<Reason>().ok();

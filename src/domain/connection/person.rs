@@ -1,14 +1,17 @@
-//! Connections that only a person in a browser can authenticate: what the person is told, and where to go.
+//! Connections that only a person in a browser can authenticate. Their tokens come of a consent, which is not made
+//! here; what is decided here is when to refresh one, and when and how a person is called.
 
 use jiff::Timestamp;
 
-use crate::api::connection::{AuthenticationStatus, ConnectionStatus};
-use crate::domain::conditions::Verdict;
+use crate::api::connection::{AuthenticationStatus, ConnectionStatus, ConsentFailureStatus};
+use crate::domain::conditions::{Status, Verdict, bounded, whole_seconds};
 use crate::domain::consent::addresses;
+use crate::domain::decision::sooner;
 use crate::domain::reason::Reason;
 
-use super::observed::{Observed, TokenState};
-use super::{ADDRESS_LIMIT, Assessment, prepare, token};
+use super::observed::{FailedConsent, Observed, TokenFacts, TokenState};
+use super::prepare::{self, Prepared};
+use super::{ADDRESS_LIMIT, Assessment, Effect, Grant, TokenPlan, account, schedule, token};
 
 /// What is shown of authentication in a browser before anything is decided: the address to register, for all who need
 /// one, because registering comes before there is a client.
@@ -22,28 +25,228 @@ pub(super) fn describe(observed: &Observed, facts: &mut ConnectionStatus) {
     });
 }
 
-/// Whether the Connection is authenticated.
-pub(super) fn assess(observed: &Observed, facts: &mut ConnectionStatus, now: Timestamp) -> Assessment {
-    match &observed.token {
-        TokenState::Present(token) if token.valid_at(now) => {
-            Assessment::of(token::issued()).again_at(token.expires_at)
+/// Whether the Connection is authenticated, whether to refresh its token now, and whether a person has to act.
+pub(super) fn assess(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &mut ConnectionStatus,
+    now: Timestamp,
+) -> Assessment {
+    let assessment = match &observed.token {
+        TokenState::Missing => {
+            // What failed, failed with a token that is not there any more.
+            facts.last_failure = None;
+            awaited(observed)
         }
-        _ => {
-            call(observed, facts);
-            Assessment::of(Verdict::no(
-                Reason::AwaitingAuthentication,
-                format!(
-                    "a person has to authenticate this connection: run {}, or open {}",
-                    connect_command(observed),
-                    page(observed)
-                ),
-            ))
-        }
+        TokenState::Unreadable(cause) => Assessment::of(Verdict::no(
+            Reason::TokenUnreadable,
+            format!("{cause}; restore the operator's keyring, or run {}", connect_command(observed)),
+        )),
+        TokenState::Present(token) if token::rolled_back(observed, token) => put_back(observed, facts, token),
+        TokenState::Present(token) => present(observed, prepared, facts, token, now),
+    };
+    let verdict = assessment.verdict;
+    let called = calls(verdict.reason);
+    let verdict = if verdict.holds() {
+        facts.last_consent_failure = None;
+        with_notes(observed, facts, verdict)
+    } else {
+        after_failed_consent(observed, prepared, facts, verdict, now)
+    };
+    if called || (verdict.holds() && asked_anew(observed, facts)) {
+        show_page(observed, facts);
+    }
+    Assessment { verdict, ..assessment }
+}
+
+/// Reasons that a person mends by authenticating.
+fn calls(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AwaitingAuthentication
+            | Reason::ReconsentRequired
+            | Reason::ReauthenticationRequired
+            | Reason::TokenUnreadable
+            | Reason::TokenRolledBack
+    )
+}
+
+fn awaited(observed: &Observed) -> Assessment {
+    Assessment::of(Verdict::no(
+        Reason::AwaitingAuthentication,
+        format!("a person has to authenticate this connection: {}", invitation(observed)),
+    ))
+}
+
+fn put_back(observed: &Observed, facts: &ConnectionStatus, token: &TokenFacts) -> Assessment {
+    let known = facts.token.as_ref().map_or(0, |known| known.sequence);
+    Assessment::of(Verdict::no(
+        Reason::TokenRolledBack,
+        format!(
+            "the token record has number {}, but number {known} was the last one known: an older Secret was put \
+             back; run {}",
+            token.sequence,
+            connect_command(observed)
+        ),
+    ))
+}
+
+fn present(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &mut ConnectionStatus,
+    token: &TokenFacts,
+    now: Timestamp,
+) -> Assessment {
+    if token.answers.is_some() {
+        facts.last_handled_reauthenticate_at.clone_from(&token.answers);
+    }
+    let assessment = match token::changes(token, prepared) {
+        Some(changed) => Assessment::of(Verdict::no(
+            Reason::ReauthenticationRequired,
+            format!(
+                "{changed}; nothing was sent there. If the change is wanted, run {}",
+                connect_command(observed)
+            ),
+        )),
+        None if renewable_at(token, now) => refreshed(observed, prepared, facts, token, now),
+        None => unrefreshed(observed, facts, token, now),
+    };
+    // The consent was made elsewhere; from here on its token is revoked before the Connection goes.
+    let hold = prepared.definition.declares_revocation(prepared.method) && !observed.held_for_revocation();
+    if hold { assessment.then(Effect::HoldForRevocation) } else { assessment }
+}
+
+/// Whether there is a refresh token that may still be valid.
+fn renewable_at(token: &TokenFacts, now: Timestamp) -> bool {
+    token.refreshable && token.refresh_token_expires_at.is_none_or(|end| now < end)
+}
+
+/// A token that is refreshed in time.
+fn refreshed(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &mut ConnectionStatus,
+    token: &TokenFacts,
+    now: Timestamp,
+) -> Assessment {
+    let verdict = if token.valid_at(now) { token::issued() } else { token::expired(observed) };
+    let fraction = observed.settings.refresh_fraction;
+    let due = schedule::refresh_at(observed.uid(), token.issued_at, token.expires_at, fraction);
+    if due.is_none_or(|due| now < due) {
+        facts.last_failure = None;
+        return Assessment::of(verdict).again_at(due);
+    }
+    let plan = TokenPlan {
+        grant: Grant::Refresh,
+        present_sequence: token.sequence,
+        rehearse: true,
+        consent_id: token.consent_id.clone(),
+    };
+    let mut assessment = token::attempt(observed, prepared, facts, plan, verdict, now);
+    if assessment.verdict.holds() {
+        assessment.next = sooner(assessment.next, token.expires_at);
+    }
+    assessment
+}
+
+/// A token that nothing but a new consent can follow.
+fn unrefreshed(
+    observed: &Observed,
+    facts: &ConnectionStatus,
+    token: &TokenFacts,
+    now: Timestamp,
+) -> Assessment {
+    if token.valid_at(now) {
+        let verdict = token::after(facts.last_failure.as_ref(), token::issued());
+        return Assessment::of(verdict).again_at(token.expires_at);
+    }
+    let cause = if token.refreshable {
+        "the token and its refresh token have expired"
+    } else {
+        "the token has expired, and the provider gave no refresh token with it"
+    };
+    Assessment::of(Verdict::no(
+        Reason::ReconsentRequired,
+        format!("{cause}; a person has to authenticate again: {}", invitation(observed)),
+    ))
+}
+
+/// What a valid token's verdict says besides: whose account it has become, and that a new consent was asked for.
+fn with_notes(observed: &Observed, facts: &ConnectionStatus, verdict: Verdict) -> Verdict {
+    let asked = asked_anew(observed, facts).then(|| {
+        format!("a new consent was asked for; the token stays in use until then: {}", invitation(observed))
+    });
+    let notes = [Some(verdict.message), account::change(facts), asked];
+    let message = notes.into_iter().flatten().collect::<Vec<_>>().join("; ");
+    Verdict::yes(verdict.reason, message)
+}
+
+/// Whether the annotation asks for a consent that was not given yet.
+fn asked_anew(observed: &Observed, facts: &ConnectionStatus) -> bool {
+    let wanted = observed.reauthenticate_at();
+    wanted.is_some() && wanted != facts.last_handled_reauthenticate_at
+}
+
+/// What is said where a consent came to nothing after the last token was lost, and nothing has changed since.
+fn after_failed_consent(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &mut ConnectionStatus,
+    verdict: Verdict,
+    now: Timestamp,
+) -> Verdict {
+    if !matches!(verdict.reason, Reason::AwaitingAuthentication | Reason::ReconsentRequired) {
+        return verdict;
+    }
+    let lost_at = whole_seconds(lost_at(observed, facts, now));
+    if let Some(failed) = observed.consent.as_ref().filter(|failed| is_news(failed, facts)) {
+        facts.last_consent_failure = Some(ConsentFailureStatus {
+            consent: failed.id.clone(),
+            time: whole_seconds(failed.at),
+            inputs: prepared.inputs.clone(),
+            reason: failed.reason.to_string(),
+            message: bounded(failed.message.clone()),
+        });
+    }
+    let told = facts.last_consent_failure.as_ref();
+    let told = told.filter(|failed| failed.time >= lost_at && failed.inputs == prepared.inputs);
+    let failed = told.and_then(|failed| Some((failed.reason.parse().ok()?, failed.message.clone())));
+    let (reason, message) = failed.unwrap_or((verdict.reason, verdict.message));
+    let command = connect_command(observed);
+    if message.contains(&command) {
+        return Verdict::no(reason, message);
+    }
+    Verdict::no(reason, format!("{} To authenticate, run {command}", sentence(&message)))
+}
+
+/// Whether a failed consent is later than the one that is known.
+fn is_news(failed: &FailedConsent, facts: &ConnectionStatus) -> bool {
+    let known = facts.last_consent_failure.as_ref();
+    known.is_none_or(|known| known.consent != failed.id && known.time <= whole_seconds(failed.at))
+}
+
+/// Since when a person is needed, as far as that is known.
+fn lost_at(observed: &Observed, facts: &ConnectionStatus, now: Timestamp) -> Timestamp {
+    let TokenState::Present(token) = &observed.token else { return Timestamp::MIN };
+    let expired = token.expires_at.filter(|expires_at| *expires_at <= now);
+    let failed = facts.last_failure.as_ref().map(|failure| failure.time.0);
+    [Some(token.issued_at), expired, failed].into_iter().flatten().max().unwrap_or(Timestamp::MIN)
+}
+
+/// The last word on the page: nobody is sent there who cannot act, and those are who have to grant more scopes.
+pub(super) fn conclude(observed: &Observed, prepared: bool, scopes: &Verdict, facts: &mut ConnectionStatus) {
+    if facts.authentication.is_none() {
+        return;
+    }
+    if !prepared || observed.connection.spec.suspend {
+        facts.authentication.get_or_insert_default().url = None;
+    } else if scopes.status == Status::False {
+        show_page(observed, facts);
     }
 }
 
-/// Shows the page on which a person can act.
-fn call(observed: &Observed, facts: &mut ConnectionStatus) {
+fn show_page(observed: &Observed, facts: &mut ConnectionStatus) {
     facts.authentication.get_or_insert_default().url = shown(page(observed));
 }
 
@@ -56,7 +259,16 @@ fn shown(address: String) -> Option<String> {
     Some(address).filter(|address| address.len() <= ADDRESS_LIMIT)
 }
 
+fn invitation(observed: &Observed) -> String {
+    format!("run {}, or open {}", connect_command(observed), page(observed))
+}
+
 /// The command with which a person begins.
-fn connect_command(observed: &Observed) -> String {
+pub(super) fn connect_command(observed: &Observed) -> String {
     format!("`kubectl liaison connect {} -n {}`", observed.name(), observed.namespace())
+}
+
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.is_empty() || text.ends_with(['.', '!', '?']) { text.to_owned() } else { format!("{text}.") }
 }

@@ -74,13 +74,15 @@ pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
         .map(ToString::to_string)
         .collect();
     let scopes = requested_scopes(observed, method);
+    // A person's consent answers the annotation; no request of our own does.
+    let asked = observed.reauthenticate_at().filter(|_| !method.auth_type().needs_person());
     let inputs = digest_of(&[
         identity,
         &method.auth_type().to_string(),
         &format!("{:?}", observed.connection.spec.parameters),
         &scopes.join(" "),
         &credential,
-        &observed.reauthenticate_at().unwrap_or_default(),
+        &asked.unwrap_or_default(),
         &format!("{:?}", observed.settings.egress_exceptions),
     ]);
     Ok(Prepared { definition, method, values, scopes, targets, credential, client_id, inputs })

@@ -6,17 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::connection::{ConnectionStatus, FailureClass, FailureStatus, TokenStatus};
-use crate::api::names::ACCOUNT_BEFORE_AUTHENTICATION;
 use crate::domain::conditions::{Verdict, whole_seconds};
 use crate::domain::decision::sooner;
 use crate::domain::reason::Reason;
 
 use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
-use super::{Assessment, Effect, TokenPlan, schedule};
-
-/// Characters of an account that are shown.
-const ACCOUNT_LIMIT: usize = 256;
+use super::{Assessment, Effect, Grant, TokenPlan, account, schedule};
 
 /// Characters of a cluster's user name that are shown.
 const USER_LIMIT: usize = 1024;
@@ -34,12 +30,15 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
     if rolled_back(observed, token) {
         return;
     }
-    let unknown = facts.account.as_deref().is_none_or(|account| account == ACCOUNT_BEFORE_AUTHENTICATION);
-    if let Some(account) = &token.account {
-        facts.account = Some(shown_account(account));
-    } else if unknown && token.authenticated_by.is_none() {
+    if facts.token.as_ref().is_none_or(|known| known.sequence < token.sequence) {
+        // What failed did so before this token was stored.
+        facts.last_failure = None;
+    }
+    if token.authenticated_by.is_some() {
+        account::from_record(facts, token);
+    } else if !account::is_known(facts) {
         // A client that acts for itself is its own account, until the provider names a better one.
-        facts.account = Some(shown_account(&token.client_id));
+        facts.account = Some(account::shown(&token.client_id));
     }
     facts.authenticated_by = token.authenticated_by.as_deref().map(shown_user);
     facts.token = Some(TokenStatus {
@@ -54,11 +53,6 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
 /// A cluster's user as a status can hold it.
 fn shown_user(user: &str) -> String {
     user.chars().take(USER_LIMIT).collect()
-}
-
-/// An account as a status can hold it.
-pub(super) fn shown_account(account: &str) -> String {
-    account.chars().take(ACCOUNT_LIMIT).collect()
 }
 
 /// Scopes as a status can hold them, in an order of their own, so that it does not follow the provider's moods.
@@ -190,6 +184,11 @@ fn lost(observed: &Observed, moved: bool) -> Verdict {
     if moved {
         return Verdict::no(Reason::AwaitingAuthentication, "the provider is being asked for a token");
     }
+    expired(observed)
+}
+
+/// What is said of a token that has expired and can be replaced without a person.
+pub(super) fn expired(observed: &Observed) -> Verdict {
     let what_next = if observed.connection.spec.suspend {
         "none is asked for while spec.suspend is true"
     } else {
@@ -199,7 +198,7 @@ fn lost(observed: &Observed, moved: bool) -> Verdict {
 }
 
 fn plan(present_sequence: i64, rehearse: bool, consent_id: String) -> TokenPlan {
-    TokenPlan { present_sequence, rehearse, consent_id }
+    TokenPlan { grant: Grant::ClientCredentials, present_sequence, rehearse, consent_id }
 }
 
 fn is_new(facts: &ConnectionStatus, wanted: &str) -> bool {
@@ -207,7 +206,7 @@ fn is_new(facts: &ConnectionStatus, wanted: &str) -> bool {
 }
 
 /// What differs between where the token may go and where it would go now.
-fn changes(token: &TokenFacts, prepared: &Prepared<'_>) -> Option<String> {
+pub(super) fn changes(token: &TokenFacts, prepared: &Prepared<'_>) -> Option<String> {
     if let Some(client_id) = &prepared.client_id
         && *client_id != token.client_id
     {
@@ -224,7 +223,8 @@ fn changes(token: &TokenFacts, prepared: &Prepared<'_>) -> Option<String> {
 
 /// What is said after a failed attempt: its reason, unless there is a token that is still valid. Where the provider
 /// takes back what it granted, there is none.
-fn after_failure(failure: &FailureStatus, verdict: Verdict) -> Verdict {
+pub(super) fn after(failure: Option<&FailureStatus>, verdict: Verdict) -> Verdict {
+    let Some(failure) = failure else { return verdict };
     let Ok(reason) = failure.reason.parse::<Reason>() else { return verdict };
     let taken_back = failure.class == FailureClass::Permanent
         && matches!(reason, Reason::ReconsentRequired | Reason::ClientRejected);
@@ -232,7 +232,7 @@ fn after_failure(failure: &FailureStatus, verdict: Verdict) -> Verdict {
 }
 
 /// Asks for a token, unless an earlier failure says to wait or that only a change can help.
-fn attempt(
+pub(super) fn attempt(
     observed: &Observed,
     prepared: &Prepared<'_>,
     facts: &ConnectionStatus,
@@ -240,10 +240,7 @@ fn attempt(
     verdict: Verdict,
     now: Timestamp,
 ) -> Assessment {
-    let verdict = match &facts.last_failure {
-        Some(failure) => after_failure(failure, verdict),
-        None => verdict,
-    };
+    let verdict = after(facts.last_failure.as_ref(), verdict);
     if let Some(failure) = &facts.last_failure {
         let unchanged = failure.inputs == prepared.inputs;
         if failure.class == FailureClass::Permanent && unchanged {

@@ -83,7 +83,7 @@ fn mismatch(redirect_uri: &str) -> String {
 pub fn redeemed_wrongly(
     request: &ConsentRequest,
     reason: Reason,
-    message: String,
+    message: &str,
     redirect_uri: &str,
 ) -> Blocked {
     let message = match reason {

@@ -38,6 +38,7 @@ pub const KEPT_AFTER_END: Duration = Duration::from_mins(5);
 
 /// What a decision about a ConsentRequest is made from. No field holds a secret.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen")]
 pub struct ObservedConsent {
     /// The request, with the status that was last recorded.
     pub request: ConsentRequest,
@@ -98,13 +99,14 @@ pub fn decide(observed: &ObservedConsent, now: Timestamp) -> ConsentDecision {
         return redeeming(observed, status, now);
     }
     match check(observed, now) {
-        Err(Ended::Expired) => ended(observed, Phase::Expired, Reason::ConsentExpired, expired(observed), now),
-        Err(Ended::Failed(blocked)) => {
-            ended(observed, Phase::Failed, blocked.reason, blocked.message, now)
+        Err(Ended::Expired) => {
+            ended(observed, Phase::Expired, Reason::ConsentExpired, expired(observed), now)
         }
+        Err(Ended::Failed(blocked)) => ended(observed, Phase::Failed, blocked.reason, blocked.message, now),
         Ok(()) if status.phase.is_none() => issue(observed, status, now),
         Ok(()) if status.phase == Some(Phase::Returned) && observed.request.spec.receipt.is_some() => {
-            let status = ConsentRequestStatus { phase: Some(Phase::Redeeming), sealed_result: None, ..status };
+            let status =
+                ConsentRequestStatus { phase: Some(Phase::Redeeming), sealed_result: None, ..status };
             Decision { status, events: Vec::new(), effect: Some(Effect::Redeem), next: None }
         }
         Ok(()) => waiting(status, Some(expires_at(&observed.request))),
@@ -151,7 +153,16 @@ fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), Ended> {
     if !prepared.method.auth_type().needs_person() {
         return Err(blocked(
             Reason::ConsentNotNeeded,
-            format!("connection \"{name}\" authenticates with {} and needs no person", prepared.method.auth_type()),
+            format!(
+                "connection \"{name}\" authenticates with {} and needs no person",
+                prepared.method.auth_type()
+            ),
+        ));
+    }
+    if connection.connection.spec.suspend {
+        return Err(blocked(
+            Reason::Suspended,
+            format!("connection \"{name}\" is suspended; set spec.suspend to false first"),
         ));
     }
     if spec.loopback_port.is_none() {
@@ -220,7 +231,8 @@ fn issue(observed: &ObservedConsent, status: ConsentRequestStatus, now: Timestam
     match &observed.rehearsal {
         None => Decision { status, events: Vec::new(), effect: Some(Effect::Rehearse), next: None },
         Some(Err(cause)) => {
-            let message = format!("the token Secret cannot be written, so nobody is asked to consent: {cause}");
+            let message =
+                format!("the token Secret cannot be written, so nobody is asked to consent: {cause}");
             ended(observed, Phase::Failed, Reason::TokenStoreBlocked, message, now)
         }
         Some(Ok(())) => {
@@ -327,8 +339,9 @@ pub fn expires_at(request: &ConsentRequest) -> Timestamp {
 fn expired(observed: &ObservedConsent) -> String {
     let phase = observed.request.status.as_ref().and_then(|status| status.phase);
     let connection = observed.connection.as_deref();
-    let redirect_uri = connection
-        .and_then(|connection| connection.connection.status.as_ref()?.authentication.as_ref()?.redirect_uri.clone());
+    let redirect_uri = connection.and_then(|connection| {
+        connection.connection.status.as_ref()?.authentication.as_ref()?.redirect_uri.clone()
+    });
     let again = again(&observed.request);
     match (phase, redirect_uri) {
         (Some(Phase::Started), Some(redirect_uri)) => format!(
@@ -343,6 +356,22 @@ fn expired(observed: &ObservedConsent) -> String {
 pub fn again(request: &ConsentRequest) -> String {
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
     format!("run `kubectl liaison connect {} -n {namespace}` again", request.spec.connection_ref.name)
+}
+
+/// Whether a consent that failed for this reason says something of its Connection: what the provider answered, or what
+/// became of the answer. All else is between the request and who made it, and may be anybody's doing.
+pub fn says_something_of_connection(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::RequesterNotStamped
+            | Reason::ConsentOutdated
+            | Reason::ConsentNotNeeded
+            | Reason::Suspended
+            | Reason::CodeEntryNotAllowed
+            | Reason::TooManyConsents
+            | Reason::ReceiptMismatch
+            | Reason::AuthenticateForbidden
+    )
 }
 
 /// Whether a request is for this very Connection.

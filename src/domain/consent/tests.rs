@@ -44,7 +44,10 @@ fn connection() -> Observed {
     let definition = catalogue::check(&serde_yaml::from_str(CONNECTOR).unwrap()).unwrap();
     let values = [("clientId", "web"), ("clientSecret", "digest")];
     Observed {
-        connector: ConnectorState::Valid { definition: Arc::new(definition), identity: "connector/1".to_owned() },
+        connector: ConnectorState::Valid {
+            definition: Arc::new(definition),
+            identity: "connector/1".to_owned(),
+        },
         folder: FolderState::Ready("sales".to_owned()),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::Found {
@@ -163,6 +166,9 @@ fn s42_nobody_is_sent_anywhere_before_the_client_is_known() {
         client_id: None,
     };
 }, "ConsentNotNeeded")]
+#[case::suspended(|observed: &mut ObservedConsent| {
+    observed.connection.as_mut().unwrap().connection.spec.suspend = true;
+}, "Suspended")]
 #[case::no_browser(|observed: &mut ObservedConsent| observed.request.spec.loopback_port = None, "CodeEntryNotAllowed")]
 #[case::too_many(|observed: &mut ObservedConsent| observed.older_open = OPEN_LIMIT, "TooManyConsents")]
 fn a_request_that_cannot_succeed_says_so_at_once(

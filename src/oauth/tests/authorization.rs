@@ -57,7 +57,8 @@ fn a_request_holds(#[case] oauth2: &str, #[case] scopes: &[&str], #[case] text: 
 
 #[test]
 fn a_code_or_an_error_is_read_with_its_state_and_issuer() {
-    let answer = parse_callback("code=abc&state=s&iss=https%3A%2F%2Flogin.example.com&session_state=x").unwrap();
+    let answer =
+        parse_callback("code=abc&state=s&iss=https%3A%2F%2Flogin.example.com&session_state=x").unwrap();
     assert_eq!(answer.outcome.unwrap().expose_secret(), "abc");
     assert_eq!((answer.state.as_str(), answer.issuer.as_deref()), ("s", Some("https://login.example.com")));
 

@@ -5,7 +5,10 @@ use std::process::{Command, Stdio};
 /// Opens an address in the browser: the one that the environment variable BROWSER names, else the system's. Where
 /// that does not work, the person has the link on the terminal.
 pub(super) fn open(link: &str) {
-    #[expect(clippy::disallowed_methods, reason = "BROWSER is other programs' convention, not a setting of ours")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "BROWSER is other programs' convention, not a setting of ours"
+    )]
     let wanted = std::env::var("BROWSER").ok().filter(|program| !program.is_empty());
     let mut candidates = match wanted {
         Some(program) => {

@@ -58,9 +58,8 @@ async fn operator_pod(client: &Client) -> anyhow::Result<Pod> {
     let hint = "the operator's public address is this machine's (publicURL in the chart's values), which works for \
                 trials by a caller who may list Pods and forward ports; set publicURL for everybody else";
     let found = pods.list(&ListParams::default().labels(PODS)).await.context(hint)?;
-    let running = |pod: &Pod| {
-        pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
-    };
+    let running =
+        |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
     found.items.into_iter().find(running).context("no Pod of the operator is running").context(hint)
 }
 

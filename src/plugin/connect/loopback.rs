@@ -77,8 +77,7 @@ async fn receive(
     // A name that somebody made to lead here is not this machine's.
     let is_own = header(header::HOST) == Some(serving.authority.as_str());
     let receipt = receipt(uri.query().unwrap_or_default());
-    let (true, &Method::GET, "/", Some(receipt)) = (is_own, &method, uri.path(), receipt)
-    else {
+    let (true, &Method::GET, "/", Some(receipt)) = (is_own, &method, uri.path(), receipt) else {
         return answer(StatusCode::NOT_FOUND, pages::not_valid(language));
     };
     if let Err(error) = request::hand_in(&serving.requests, &serving.name, &receipt).await {

@@ -56,7 +56,10 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
 
     let forwarded = forward::where_needed(&session.client, url).await?;
     let link = secret.link(url);
-    writeln!(session.output, "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n")?;
+    writeln!(
+        session.output,
+        "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n"
+    )?;
     browser::open(&link);
     let ended = follow(session, &requests, &request_name, loopback, arguments.wait).await?;
     drop(forwarded);

@@ -83,9 +83,8 @@ pub(super) async fn issued(
 
 /// Waits until nothing more will happen.
 pub(super) async fn ended(requests: &Api<ConsentRequest>, name: &str) -> anyhow::Result<ConsentRequest> {
-    let ended = |request: Option<&ConsentRequest>| {
-        request.is_none() || phase(request).is_some_and(Phase::is_final)
-    };
+    let ended =
+        |request: Option<&ConsentRequest>| request.is_none() || phase(request).is_some_and(Phase::is_final);
     await_condition(requests.clone(), name, ended).await?.context("the request was deleted")
 }
 

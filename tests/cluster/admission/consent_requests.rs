@@ -1,32 +1,41 @@
 //! Who may ask for a consent, whose stamp it bears, and who may bring its receipt back.
 
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use liaison::envelope::Keyring;
+use serde_json::{Value, json};
+
+use crate::support::control_plane::ControlPlane;
+
+/// A request as a person makes it.
+pub(super) fn request(name: &str, connection: &str, uid: &str) -> Value {
+    json!({
+        "apiVersion": "liaison.dev/v1alpha1", "kind": "ConsentRequest", "metadata": { "name": name },
+        "spec": { "connectionRef": { "name": connection, "uid": uid }, "challenge": "c".repeat(43) },
+    })
+}
+
+/// The operator's keys.
+pub(super) async fn keyring(control_plane: &ControlPlane) -> Result<Keyring> {
+    let secrets: Api<Secret> = Api::namespaced(control_plane.client().await?, "liaison-system");
+    let data = secrets.get("liaison-keyring").await?.data.unwrap_or_default();
+    let data: BTreeMap<_, _> = data.into_iter().map(|(key, value)| (key, value.0)).collect();
+    Ok(Keyring::from_secret_data(&data)?)
+}
+
 /// Installs policies for the whole cluster: not on an existing one.
 mod own_control_plane {
-    use std::collections::BTreeMap;
-
     use anyhow::{Context as _, Result};
-    use k8s_openapi::api::core::v1::Secret;
     use kube::{Api, ResourceExt};
     use liaison::api::ConsentRequest;
-    use liaison::envelope::{Keyring, RequesterStamp};
-    use serde_json::{Value, json};
+    use liaison::envelope::RequesterStamp;
+    use serde_json::json;
 
     use super::super::{Stage, connection, create, patch, refused, uid};
-    use crate::support::control_plane::ControlPlane;
-
-    fn request(name: &str, connection: &str, uid: &str) -> Value {
-        json!({
-            "apiVersion": "liaison.dev/v1alpha1", "kind": "ConsentRequest", "metadata": { "name": name },
-            "spec": { "connectionRef": { "name": connection, "uid": uid }, "challenge": "c".repeat(43) },
-        })
-    }
-
-    async fn keyring(control_plane: &ControlPlane) -> Result<Keyring> {
-        let secrets: Api<Secret> = Api::namespaced(control_plane.client().await?, "liaison-system");
-        let data = secrets.get("liaison-keyring").await?.data.unwrap_or_default();
-        let data: BTreeMap<_, _> = data.into_iter().map(|(key, value)| (key, value.0)).collect();
-        Ok(Keyring::from_secret_data(&data)?)
-    }
+    use super::{keyring, request};
 
     #[tokio::test]
     async fn a_request_bears_the_sealed_stamp_of_who_made_it_whatever_was_written_there() -> Result<()> {

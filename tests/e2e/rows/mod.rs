@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod connecting;
+mod consenting;
 mod examples;
 mod folders;
 mod issuer;

@@ -38,7 +38,12 @@ const provider = new Provider(`http://127.0.0.1:${PORT}`, {
     revocation: { enabled: true },
     resourceIndicators: { enabled: false },
   },
-  ttl: { ClientCredentials: Number(ACCESS_TOKEN_SECONDS) },
+  // Every refresh token is good once, and a second use ends the whole grant.
+  rotateRefreshToken: true,
+  ttl: {
+    AccessToken: Number(ACCESS_TOKEN_SECONDS),
+    ClientCredentials: Number(ACCESS_TOKEN_SECONDS),
+  },
 });
 
 // One line for each request, so that a test can count them in the log.

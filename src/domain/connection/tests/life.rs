@@ -37,12 +37,9 @@ impl<Provider: FnMut(&Observed, &Effect, Timestamp) -> Outcome> Life<Provider> {
         }
         let outcome = (self.provider)(&self.observed, &effect, self.now);
         let kept_elsewhere = matches!(outcome, Outcome::Held | Outcome::TokenStored(_));
+        let after = decide_again(&self.observed, decision.status, outcome.clone(), self.now);
         let before = self.observed.connection.status.clone();
-        let mut observed = self.observed.clone();
-        let conditions = observed.status().conditions;
-        observed.connection.status = Some(ConnectionStatus { conditions, ..decision.status });
-        self.observed = learn(observed, outcome, self.now);
-        let after = decide(&self.observed, self.now);
+        self.observed = learn(self.observed.clone(), outcome, self.now);
         self.observed.connection.status = before;
         if !(kept_elsewhere && after.effect.is_some()) {
             self.record(&after);
@@ -119,6 +116,46 @@ fn a_thousand_refreshes_ask_once_per_token() {
         assert_eq!(life.events, [Event::normal(Reason::Authenticated)]);
         assert!(life.writes <= 1001 + life.probes, "{} writes", life.writes);
     }
+}
+
+/// A provider that refreshes what a person granted.
+fn refreshing(observed: &Observed, effect: &Effect, now: Timestamp) -> Outcome {
+    let (Effect::RequestToken(plan), TokenState::Present(token)) = (effect, &observed.token) else {
+        panic!("{effect:?} without a record")
+    };
+    assert_eq!((plan.grant, plan.present_sequence), (Grant::Refresh, token.sequence));
+    let expires_at = Some(schedule::later(now, Duration::from_mins(5)));
+    Outcome::TokenStored(TokenFacts {
+        sequence: token.sequence + 1,
+        issued_at: now,
+        expires_at,
+        ..token.clone()
+    })
+}
+
+#[test]
+fn n05_a_persons_token_is_kept_up_by_one_request_per_token_until_its_refresh_token_ends() {
+    let mut life = Life::of(consented("consent-1", Some("ann@example.com")), refreshing);
+    life.until(at(90_000));
+    assert_eq!(life.ready(), "True/Ready");
+    let sequence = life.observed.status().token.unwrap().sequence;
+    assert_eq!(usize::try_from(sequence).unwrap(), 1 + life.token_requests);
+    assert!(life.writes <= 1 + life.token_requests && life.probes == 0, "{} writes", life.writes);
+
+    let requests = life.token_requests;
+    life.until(at(1_000_000));
+    assert_eq!(life.ready(), "False/ReconsentRequired");
+    assert!(life.token_requests < requests + 50, "nothing is asked once the refresh token has ended");
+    let told = [Event::normal(Reason::Authenticated), Event::warning(Reason::ReconsentRequired)];
+    assert_eq!(life.events, told);
+}
+
+#[test]
+fn r6_a_persons_token_that_cannot_be_refreshed_asks_at_most_300_times_a_day() {
+    let mut life = Life::of(consented("consent-1", None), down);
+    life.until(at(86_400));
+    assert!((100..=300).contains(&life.requests()), "{}", life.requests());
+    assert_eq!(life.ready(), "False/ProviderUnavailable");
 }
 
 #[test]

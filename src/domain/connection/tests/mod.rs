@@ -1,6 +1,7 @@
 //! Decisions about Connections, over snapshots that a few words build.
 
 mod consent;
+mod consent_outcome;
 mod deletion;
 mod health;
 mod life;
@@ -76,12 +77,26 @@ authMethods:
   request: {headers: {Authorization: 'Bearer {token}'}}
 ";
 
+/// A person consents; the ID token names the account.
+pub(crate) const PERSON: &str = r"
+displayName: CRM
+baseURL: https://api.example.com/v1
+documentationURL: https://docs.example.com/apps
+authMethods:
+- type: OAuth2AuthorizationCode
+  oauth2:
+    authorizeURL: https://login.example.com/authorize
+    tokenURL: https://login.example.com/token
+    scopes: {default: [read, write]}
+account: {idTokenClaim: email}
+";
+
 /// A moment, in seconds after the one at which all begins.
-fn at(second: i64) -> Timestamp {
+pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
-fn valid(connector: &str, generation: i64) -> ConnectorState {
+pub(crate) fn valid(connector: &str, generation: i64) -> ConnectorState {
     let definition = catalogue::check(&serde_yaml::from_str(connector).unwrap()).unwrap();
     ConnectorState::Valid { definition: Arc::new(definition), identity: format!("connector/{generation}") }
 }
@@ -172,6 +187,32 @@ fn with_token(connector: &str) -> Observed {
     let mut observed = client(connector);
     observed.token = TokenState::Present(issued_at(&observed, 0, Some(3600)));
     observed
+}
+
+/// A Connection for a person, its OAuth client in place.
+pub(crate) fn person() -> Observed {
+    let mut observed = client(PERSON);
+    observed.connection.spec.auth_type = Some(AuthType::OAuth2AuthorizationCode);
+    observed
+}
+
+/// What the record says after a consent of the cluster's user "ann": valid for an hour, its refresh token for longer.
+fn consent_facts(observed: &Observed, consent_id: &str, account: Option<&str>, second: i64) -> TokenFacts {
+    TokenFacts {
+        consent_id: consent_id.to_owned(),
+        refreshable: true,
+        refresh_token_expires_at: Some(at(100_000)),
+        authenticated_by: Some("ann".to_owned()),
+        account: account.map(ToOwned::to_owned),
+        ..issued_at(observed, second, Some(3600))
+    }
+}
+
+/// A Connection to which a person has consented at the beginning.
+fn consented(consent_id: &str, account: Option<&str>) -> Observed {
+    let observed = person();
+    let token = TokenState::Present(consent_facts(&observed, consent_id, account, 0));
+    Observed { token, ..observed }
 }
 
 fn annotate(observed: &mut Observed, annotation: &str, value: &str) {

@@ -4,12 +4,25 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::api::connection::{FailureStatus, TokenStatus, VerificationResult, VerificationStatus};
+use crate::api::connection::{
+    ConsentFailureStatus, FailureStatus, TokenStatus, VerificationResult, VerificationStatus,
+};
 use crate::domain::conditions::whole_seconds;
 
 fn connectors() -> impl Strategy<Value = ConnectorState> {
     let account = format!("{CLIENT_VERIFIED}account: {{url: 'https://api.example.com/me', idPath: /id}}\n");
-    let texts = [CLIENT, CLIENT_VERIFIED, TOKEN, TOKEN_UNVERIFIED, SEVERAL, account.as_str()];
+    let by_request = PERSON.replace("idTokenClaim: email", "url: 'https://api.example.com/me', idPath: /id");
+    let texts = [
+        CLIENT,
+        CLIENT_VERIFIED,
+        TOKEN,
+        TOKEN_UNVERIFIED,
+        SEVERAL,
+        account.as_str(),
+        PERSON,
+        PERSON,
+        by_request.as_str(),
+    ];
     let mut states: Vec<_> = texts.iter().map(|text| valid(text, 1)).collect();
     states.extend([ConnectorState::NotFound, ConnectorState::Invalid(vec!["spec.a is wrong".to_owned()])]);
     select(states)
@@ -65,6 +78,11 @@ prop_compose! {
         client_id in select(vec!["first", "second", ""]),
         targets in select(vec![
             vec![],
+            vec![
+                "authorize https://login.example.com:443",
+                "token https://login.example.com:443",
+                "api https://api.example.com:443",
+            ],
             vec!["token https://login.example.com:443", "api https://api.example.com:443"],
             vec![
                 "token https://login.example.com:443",
@@ -156,6 +174,9 @@ prop_compose! {
         verified in select(vec![None, Some("a"), Some("b")]),
         reauthenticated in select(vec![None, Some("a"), Some("b")]),
         targets in select(vec![vec![], vec!["api https://jira.example.com:443"]]),
+        last_consent_failure in prop::option::of(consent_failures()),
+        account_consent in select(vec![None, Some("a"), Some("b")]),
+        previous_account in select(vec![None, Some("bob@example.com")]),
     ) -> ConnectionStatus {
         ConnectionStatus {
             state,
@@ -163,10 +184,40 @@ prop_compose! {
             token: sequence.map(|sequence| TokenStatus { sequence, ..TokenStatus::default() }),
             last_failure,
             last_verification,
+            last_consent_failure,
+            account_consent: account_consent.map(ToOwned::to_owned),
+            previous_account: previous_account.map(ToOwned::to_owned),
             last_handled_verify_at: verified.map(ToOwned::to_owned),
             last_handled_reauthenticate_at: reauthenticated.map(ToOwned::to_owned),
             credential_targets: targets.into_iter().map(ToOwned::to_owned).collect(),
             ..ConnectionStatus::default()
+        }
+    }
+}
+
+prop_compose! {
+    fn consents()(
+        id in select(vec!["a", "b"]),
+        at in times(),
+        reason in select(vec![Reason::ClientRejected, Reason::RedirectURIMismatch]),
+        message in select(vec!["no luck", ""]),
+    ) -> FailedConsent {
+        FailedConsent { id: id.to_owned(), at, reason, message: message.to_owned() }
+    }
+}
+
+prop_compose! {
+    fn consent_failures()(
+        consent in select(vec!["a", "b", "c"]),
+        time in times(),
+        reason in select(vec!["ClientRejected", "NotAWordOfThisVersion"]),
+    ) -> ConsentFailureStatus {
+        ConsentFailureStatus {
+            consent: consent.to_owned(),
+            time: whole_seconds(time),
+            inputs: "0".repeat(32),
+            reason: reason.to_owned(),
+            message: "no luck".to_owned(),
         }
     }
 }
@@ -186,6 +237,7 @@ prop_compose! {
             Some(AuthType::PersonalAccessToken),
             Some(AuthType::OAuth2ClientCredentials),
             Some(AuthType::OAuth2BringYourOwnApp),
+            Some(AuthType::OAuth2AuthorizationCode),
         ]),
         suspend in prop::bool::weighted(0.1),
         parameter in prop::bool::weighted(0.3),
@@ -193,6 +245,7 @@ prop_compose! {
         deleting in prop::bool::weighted(0.1),
         annotations in (select(vec!["", "a", "b"]), select(vec!["", "a", "b"])),
         display_name in select(vec![None, Some("Sales".to_owned())]),
+        consent in prop::option::weighted(0.3, consents()),
     ) -> Observed {
         let mut observed = on(CLIENT);
         let connection = &mut observed.connection;
@@ -209,7 +262,7 @@ prop_compose! {
         connection.metadata.deletion_timestamp = deleting.then(|| Time(at(0)));
         annotate(&mut observed, VERIFY_AT_ANNOTATION, annotations.0);
         annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, annotations.1);
-        Observed { connector, folder, credentials, oauth_app, token, ..observed }
+        Observed { connector, folder, credentials, oauth_app, token, consent, ..observed }
     }
 }
 
@@ -248,6 +301,41 @@ proptest! {
     fn the_next_decision_lies_in_the_future(observed in snapshots(), now in times()) {
         let decision = decide(&observed, now);
         prop_assert!(decision.effect.is_some() || decision.next.is_none_or(|next| now < next));
+    }
+
+    #[test]
+    fn a_token_of_a_person_is_asked_for_with_a_refresh_token_or_not_at_all(observed in snapshots(), now in times()) {
+        let Some(Effect::RequestToken(plan)) = decide(&observed, now).effect else { return Ok(()) };
+        let for_person = prepare(&observed).unwrap().method.auth_type().needs_person();
+        prop_assert_eq!(plan.grant == Grant::Refresh, for_person);
+        if for_person {
+            let TokenState::Present(token) = &observed.token else { panic!("without a record: {plan:?}") };
+            prop_assert!(token.refreshable && plan.rehearse && plan.present_sequence == token.sequence);
+            prop_assert_eq!(&plan.consent_id, &token.consent_id);
+        }
+    }
+
+    #[test]
+    fn a_failed_consent_changes_what_is_said_and_nothing_else(observed in snapshots(), now in times()) {
+        let with = decide(&observed, now);
+        let without = decide(&Observed { consent: None, ..observed }, now);
+        prop_assert_eq!((with.effect, with.next), (without.effect, without.next));
+        prop_assert_eq!(with.status.state, without.status.state);
+        prop_assert_eq!(with.status.token, without.status.token);
+        prop_assert_eq!(with.status.last_failure, without.status.last_failure);
+    }
+
+    #[test]
+    fn the_page_is_there_only_for_people_who_can_act(observed in snapshots(), now in times()) {
+        prop_assume!(!observed.deleting());
+        prop_assume!(!matches!(observed.folder, FolderState::Terminating | FolderState::Settling));
+        let status = decide(&observed, now).status;
+        let page = status.authentication.is_some_and(|authentication| authentication.url.is_some());
+        let awaited = short(&recorded(&observed, &decide(&observed, now).status).status(), ConditionType::Authenticated)
+            == "False/AwaitingAuthentication";
+        let person = prepare(&observed).is_ok_and(|prepared| prepared.method.auth_type().needs_person());
+        prop_assert!(!page || (person && !observed.connection.spec.suspend));
+        prop_assert!(!(awaited && person && !observed.connection.spec.suspend) || page);
     }
 
     #[test]

@@ -102,8 +102,13 @@ proptest! {
         let issued = prepare(&observed).ok().map(|prepared| prepared.targets);
         if let TokenState::Present(token) = &mut observed.token {
             token.client_id.clone_from(&text);
+            token.account = token.account.as_ref().map(|_| text.clone());
+            token.authenticated_by = token.authenticated_by.as_ref().map(|_| text.clone());
             token.targets = issued.unwrap_or_default();
             token.granted_scopes = vec![text.clone(), text.clone(), "read".to_owned(), "read".to_owned()];
+        }
+        if let Some(consent) = &mut observed.consent {
+            consent.message.clone_from(&text);
         }
         if let SecretState::Found { client_id: Some(client_id), .. } = &mut observed.oauth_app {
             client_id.clone_from(&text);

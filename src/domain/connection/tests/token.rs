@@ -5,7 +5,12 @@ use rstest::rstest;
 use super::*;
 
 fn plan(present_sequence: i64, rehearse: bool, consent_id: &str) -> Effect {
-    Effect::RequestToken(TokenPlan { present_sequence, rehearse, consent_id: consent_id.to_owned() })
+    Effect::RequestToken(TokenPlan {
+        grant: Grant::ClientCredentials,
+        present_sequence,
+        rehearse,
+        consent_id: consent_id.to_owned(),
+    })
 }
 
 /// The moment at which the token of [`with_token`] is refreshed.
