@@ -5,6 +5,7 @@ mod connecting;
 mod consenting;
 mod examples;
 mod folders;
+mod issuer;
 mod living;
 mod provider_calls;
 mod seeing;
