@@ -91,6 +91,13 @@ impl OidcProvider {
         Ok(log.lines().filter(|line| line.starts_with(&wanted)).count())
     }
 
+    /// The same with exactly this query, by which a test knows its own requests.
+    pub fn requests_with(&self, method: &str, path: &str, query: &str) -> Result<usize> {
+        let (begin, end) = (format!("{method} /{path} "), format!(" {query}"));
+        let log = fs::read_to_string(self.server.log())?;
+        Ok(log.lines().filter(|line| line.starts_with(&begin) && line.ends_with(&end)).count())
+    }
+
     pub fn server(&mut self) -> &mut Guarded {
         &mut self.server
     }

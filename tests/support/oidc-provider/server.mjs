@@ -49,7 +49,7 @@ const provider = new Provider(`http://127.0.0.1:${PORT}`, {
 // One line for each request, so that a test can count them in the log.
 provider.use(async (context, next) => {
   await next();
-  console.log(`${context.method} ${context.path} ${context.status}`);
+  console.log(`${context.method} ${context.path} ${context.status} ${context.querystring}`);
 });
 
 provider.listen(Number(PORT), "127.0.0.1");
