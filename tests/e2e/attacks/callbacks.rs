@@ -51,7 +51,7 @@ fn wrong_cookies(callback: &Url, own: &(String, String), other: &(String, String
         mended("a cookie cut in half", half),
         mended("a cookie one character short", value.chars().take(last).collect()),
         mended("a cookie of another key", value.replacen('1', "2", 1)),
-        mended("a cookie without its key", value.split('~').last().unwrap_or_default().to_owned()),
+        mended("a cookie without its key", value.split('~').next_back().unwrap_or_default().to_owned()),
         mended("a cookie that is not ours", "1~AAAA".to_owned()),
         attempt("the cookie of a secure site", callback, &[(format!("__Host-{name}"), value.clone())]),
     ];

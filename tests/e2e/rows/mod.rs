@@ -7,5 +7,7 @@ mod examples;
 mod folders;
 mod issuer;
 mod living;
+mod own_app;
 mod provider_calls;
+mod rotating;
 mod seeing;
