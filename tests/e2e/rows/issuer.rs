@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use kube::api::{Patch, PatchParams};
-use liaison::api::ConnectorStatus;
+use liaison::api::{Connection, ConnectorStatus};
 use liaison::domain::conditions::{self, ConditionType};
 use serde_json::{Value, json};
 
@@ -97,9 +97,11 @@ async fn an_issuer_that_cannot_be_believed_is_reported_heals_and_is_not_needed_w
     ground.connection("c", with_app("doubt")).await?;
     let unavailable = ("False", "IssuerMetadataUnavailable");
     until_valid_is(&ground, "doubt", unavailable, "redirect, which is never followed (status 302)").await?;
-    let connection = ground.until("c", ConditionType::Ready, "False", "ConnectorInvalid").await?;
-    let text = message(&connection, ConditionType::Ready);
-    assert!(text.contains(&provider.authority()) && text.contains("never followed"), "{text}");
+    ground.until("c", ConditionType::Ready, "False", "ConnectorInvalid").await?;
+    let told = |connection: &Connection| message(connection, ConditionType::Ready);
+    let connection =
+        ground.until_is("c", "tells why", |connection| told(connection).contains("never followed")).await?;
+    assert!(told(&connection).contains(&provider.authority()), "{}", told(&connection));
 
     let issuer = provider.endpoint("/tenant");
     provider.script(move |request: &Received| {
