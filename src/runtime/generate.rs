@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use crate::api::crds;
 
-use super::{chart, manifests};
+use super::{chart, manifests, yaml};
 
 /// First line of every generated file.
 const NOTICE: &str = "# Made by `make generate` from src/api; do not edit.\n";
@@ -19,7 +19,7 @@ pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let mut files = super::reference::pages();
     for crd in crds::all() {
         let kind = crd.spec.names.plural.clone();
-        let yaml = serde_yaml::to_string(&crd).with_context(|| format!("write {}", crd.name_any()))?;
+        let yaml = yaml::text(&crd).with_context(|| format!("write {}", crd.name_any()))?;
         files.insert(PathBuf::from(format!("crds/{kind}.yaml")), format!("{NOTICE}{yaml}"));
         files.insert(chart::crd_path(&crd), chart::crd(&crd)?);
     }

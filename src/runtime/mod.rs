@@ -11,6 +11,7 @@ mod reference;
 mod settings;
 mod telemetry;
 pub mod uninstall;
+mod yaml;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,8 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod attacks;
 mod fixtures;
 mod person;
+mod welcome;
 mod world;
 
 mod observability;

@@ -23,7 +23,7 @@ pub(crate) const TOKEN_SECONDS: u32 = 6;
 const STOCK: usize = 48;
 
 /// Connectors for people that tests may take: the identity providers know their redirect addresses.
-const PEOPLE: usize = 40;
+const PEOPLE: usize = 90;
 
 /// The Connection whose own redirect address the identity providers know.
 pub(crate) const PER_CONNECTION: (&str, &str) = ("own-address", "crm");
@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub control_plane: &'static ControlPlane,
     pub zitadel: Zitadel,
     pub oidc: OidcProvider,
+    /// An identity provider at which nobody ever gets a token: each request for one is an attack that came through.
+    pub untouched: Zitadel,
     /// Where the operator answers probes and metrics.
     pub internal_url: String,
     /// Where browsers reach the operator.
@@ -66,11 +68,12 @@ impl World {
             let redirect_uris: Vec<_> = redirect_uris.iter().map(String::as_str).collect();
             let directory = control_plane.directory();
             let zitadel = Zitadel::start(directory, None, &redirect_uris).await?;
+            let untouched = Zitadel::start(directory, None, &redirect_uris).await?;
             let oidc = OidcProvider::start_for_people(directory, TOKEN_SECONDS, &redirect_uris).await?;
             let stock: Vec<_> = (0..STOCK)
                 .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
                 .collect::<std::io::Result<_>>()?;
-            let mut exceptions = vec![zitadel.authority(), oidc.authority()];
+            let mut exceptions = vec![zitadel.authority(), untouched.authority(), oidc.authority()];
             for listener in &stock {
                 exceptions.push(format!("localhost:{}", listener.local_addr()?.port()));
             }
@@ -80,6 +83,7 @@ impl World {
                 control_plane,
                 zitadel,
                 oidc,
+                untouched,
                 internal_url: settings.internal_url(),
                 public_url,
                 people: Mutex::new(people),

@@ -8,6 +8,8 @@ use url::Url;
 
 use crate::api::crds;
 
+use super::yaml;
+
 const SOURCE: &str = include_str!("admission.yaml");
 
 /// The template that installs admission's objects.
@@ -39,7 +41,7 @@ pub fn all(settings: &Settings) -> anyhow::Result<String> {
     let mut text = String::new();
     for crd in crds::all() {
         text.push_str("---\n");
-        text.push_str(&serde_yaml::to_string(&crd).context("write a CRD")?);
+        text.push_str(&yaml::text(&crd).context("write a CRD")?);
     }
     text.push_str("---\n");
     text.push_str(&admission(settings));

@@ -1,0 +1,1 @@
+//! Attacks for which there are servers of their own.
