@@ -132,6 +132,8 @@ pub(crate) struct OperatorSettings {
     pub identity: String,
     pub internal_port: u16,
     pub public_port: u16,
+    /// The port that its public address names, if that is another replica's.
+    pub replica_of: Option<u16>,
     /// Where the API server asks it, if it does.
     pub admission: Option<AdmissionPort>,
     pub exceptions: Vec<String>,
@@ -148,6 +150,7 @@ impl OperatorSettings {
             identity: identity.to_owned(),
             internal_port: free_port()?,
             public_port: free_port()?,
+            replica_of: None,
             admission: None,
             exceptions: Vec::new(),
             refresh_fraction: 0.5,
@@ -158,7 +161,7 @@ impl OperatorSettings {
     }
 
     pub(crate) fn public_url(&self) -> String {
-        format!("http://localhost:{}", self.public_port)
+        format!("http://localhost:{}", self.replica_of.unwrap_or(self.public_port))
     }
 
     pub(crate) fn internal_url(&self) -> String {

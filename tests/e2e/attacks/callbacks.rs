@@ -11,7 +11,9 @@ use liaison::envelope::{ConsentSession, Keyring};
 use reqwest::{Method, Url};
 use serde_json::json;
 
-use super::{CRM, Scene, certified, follow, follow_home, query, sessions, visit, with_query};
+use super::{
+    CRM, Scene, certified, follow, follow_home, nothing_is_stored, query, sessions, visit, with_query,
+};
 use crate::person::{ask, come_back, secret};
 use crate::support::operator::OPERATOR_NAMESPACE;
 use crate::support::walker::Walker;
@@ -51,7 +53,7 @@ fn wrong_cookies(callback: &Url, own: &(String, String), other: &(String, String
         mended("a cookie cut in half", half),
         mended("a cookie one character short", value.chars().take(last).collect()),
         mended("a cookie of another key", value.replacen('1', "2", 1)),
-        mended("a cookie without its key", value.split('~').next_back().unwrap_or_default().to_owned()),
+        mended("a cookie without its key", value.rsplit('~').next().unwrap_or_default().to_owned()),
         mended("a cookie that is not ours", "1~AAAA".to_owned()),
         attempt("the cookie of a secure site", callback, &[(format!("__Host-{name}"), value.clone())]),
     ];
@@ -225,7 +227,7 @@ async fn a_stolen_code_fits_no_other_verifier_at_the_provider() -> Result<()> {
     let reason = steals_a_code(&scene).await?;
     ensure!(reason == "ReconsentRequired" || reason == "RequestRejected", "{reason}");
     ensure!(scene.token_requests()? == 1, "the provider is asked and refuses");
-    scene.nothing_is_stored().await
+    nothing_is_stored(&scene.ground).await
 }
 
 #[tokio::test]
@@ -235,7 +237,7 @@ async fn a_stolen_code_brings_the_nonce_of_another_session() -> Result<()> {
     let scene = Scene::with("attack-injection-nonce", spec).await?;
     ensure!(steals_a_code(&scene).await? == "AnswerInvalid");
     ensure!(scene.token_requests()? == 1, "the provider takes no part in PKCE, and answers");
-    scene.nothing_is_stored().await
+    nothing_is_stored(&scene.ground).await
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use liaison::api::consent_request::Phase;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::{CRM, Scene, follow, query, sessions, visit, with_query};
+use super::{CRM, Scene, follow, nothing_is_stored, query, sessions, visit, with_query};
 use crate::person::ask;
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::support::waiting::{SOON, eventually};
@@ -148,7 +148,7 @@ async fn a_token_that_was_made_for_somebody_else_is_not_stored() -> Result<()> {
         let reason = redeems(&scene, &ada, &script, &provider, &change).await?;
         ensure!(reason == "AnswerInvalid", "{what}: {reason}");
         ensure!(provider.count("/token") == number + 1, "{what}: asked once");
-        scene.nothing_is_stored().await?;
+        nothing_is_stored(&scene.ground).await?;
     }
     // The same with nothing changed is a success: it is the claims that were refused.
     let reason = redeems(&scene, &ada, &script, &provider, &json!({})).await?;

@@ -112,23 +112,7 @@ impl Scene {
             let posted: Vec<_> = posted.map(|received| received.path).collect();
             ensure!(posted.is_empty(), "the hostile provider was asked: {posted:?}");
         }
-        self.nothing_is_stored().await
-    }
-
-    /// No token of the folder's Connections is stored, and none of them is authenticated.
-    async fn nothing_is_stored(&self) -> Result<()> {
-        let connections = self.ground.connections().list(&ListParams::default()).await?.items;
-        ensure!(!connections.is_empty(), "there is something to attack");
-        for connection in connections {
-            let (name, uid) = (connection.name_any(), connection.uid().unwrap_or_default());
-            let records = ListParams::default().labels(&format!("liaison.dev/token-of={uid}"));
-            let records = self.ground.secrets().list(&records).await?.items.len();
-            ensure!(records == 0, "{name} has {records} token Secrets");
-            let status = connection.status.unwrap_or_default();
-            let authenticated = conditions::find(&status.conditions, ConditionType::Authenticated);
-            ensure!(authenticated.is_some_and(|found| found.status != "True"), "{name}: {authenticated:?}");
-        }
-        Ok(())
+        nothing_is_stored(&self.ground).await
     }
 
     /// Waits until a request that somebody makes now is looked at: by then those before it have been.
@@ -141,6 +125,22 @@ impl Scene {
         .await?;
         forget(&asked).await
     }
+}
+
+/// No token of the folder's Connections is stored, and none of them is authenticated.
+async fn nothing_is_stored(ground: &Ground) -> Result<()> {
+    let connections = ground.connections().list(&ListParams::default()).await?.items;
+    ensure!(!connections.is_empty(), "there is something to attack");
+    for connection in connections {
+        let (name, uid) = (connection.name_any(), connection.uid().unwrap_or_default());
+        let records = ListParams::default().labels(&format!("liaison.dev/token-of={uid}"));
+        let records = ground.secrets().list(&records).await?.items.len();
+        ensure!(records == 0, "{name} has {records} token Secrets");
+        let status = connection.status.unwrap_or_default();
+        let authenticated = conditions::find(&status.conditions, ConditionType::Authenticated);
+        ensure!(authenticated.is_some_and(|found| found.status != "True"), "{name}: {authenticated:?}");
+    }
+    Ok(())
 }
 
 /// A connector for people at the certified provider, whose log tells this folder's token requests from others.
