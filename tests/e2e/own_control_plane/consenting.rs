@@ -29,6 +29,7 @@ pub(super) enum Attempt {
 pub(super) struct PeopleScene {
     pub(super) stage: Stage,
     pub(super) ground: Ground,
+    pub(super) admission: AdmissionPort,
 }
 
 /// A connector for people at this provider.
@@ -56,7 +57,7 @@ impl PeopleScene {
         stage.settings.more.extend(admission.arguments());
         let ground = stage.ground(name).await?;
         ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
-        Ok(Self { stage, ground })
+        Ok(Self { stage, ground, admission })
     }
 
     pub(super) async fn connector(&self, name: &str) -> Result<()> {
@@ -67,6 +68,10 @@ impl PeopleScene {
     /// A Connection that waits for a person.
     pub(super) async fn waiting(&self, name: &str, connector: &str) -> Result<Connection> {
         self.ground.connection(name, with_own_app(connector)).await?;
+        self.awaits_person(name).await
+    }
+
+    pub(super) async fn awaits_person(&self, name: &str) -> Result<Connection> {
         self.until(name, |connection| {
             reason(connection, ConditionType::Authenticated) == "AwaitingAuthentication"
         })
@@ -118,7 +123,7 @@ impl PeopleScene {
     }
 
     /// The link with the start secret in it.
-    async fn link(&self, asked: &Asked) -> Result<String> {
+    pub(super) async fn link(&self, asked: &Asked) -> Result<String> {
         let url = self.stage.recovers("there is a link", async || {
             Ok(asked.now().await?.status.and_then(|status| status.url))
         });
@@ -138,15 +143,18 @@ impl PeopleScene {
         let arrived = self.page(&mut walker, Method::GET, &callback, None).await?;
         let Some(receipt) = come_back_with(&arrived)? else { return Ok(Attempt::Told(arrived.text())) };
         self.persists("the receipt is handed in", async || asked.hand_in(&receipt).await).await?;
-        let ended = self
-            .stage
+        Ok(Attempt::Ended(Box::new(self.ended(&asked).await?)))
+    }
+
+    /// The request at its end.
+    pub(super) async fn ended(&self, asked: &Asked) -> Result<ConsentRequest> {
+        self.stage
             .recovers("the request ends", async || {
                 let request = asked.now().await?;
                 let phase = request.status.as_ref().and_then(|status| status.phase);
                 Ok(phase.is_some_and(Phase::is_final).then_some(request))
             })
-            .await?;
-        Ok(Attempt::Ended(Box::new(ended)))
+            .await
     }
 }
 

@@ -3,12 +3,17 @@
 
 mod canaries;
 mod canary;
+mod consent_canaries;
 mod consent_crashes;
+mod consent_refusals;
 mod consenting;
 mod counts;
 mod crashes;
+mod findings;
+mod leaky_people;
 mod leaky_provider;
 mod operator;
+mod plugin_run;
 mod replicas;
 mod rotating_provider;
 mod scenarios;
