@@ -310,5 +310,6 @@ fn typed<K: Resource + DeserializeOwned>(object: Option<&DynamicObject>) -> Resu
     object
         .map(|object| object.clone().try_parse::<K>())
         .transpose()
-        .map_err(|error| ReviewFault(format!("the object does not fit its kind: {error}")))
+        // What was found where is not repeated: a value in the wrong place may be a secret, and this is logged.
+        .map_err(|_| ReviewFault("the object does not fit its kind; see `kubectl explain`".to_owned()))
 }

@@ -3,11 +3,19 @@
 
 mod canaries;
 mod canary;
+mod consent_canaries;
+mod consent_crashes;
+mod consent_refusals;
+mod consenting;
 mod counts;
 mod crashes;
+mod findings;
+mod leaky_people;
 mod leaky_provider;
 mod operator;
+mod plugin_run;
 mod replicas;
+mod rotating_provider;
 mod scenarios;
 
 use std::io::Write as _;
@@ -29,6 +37,9 @@ use crate::world::OperatorSettings;
 
 /// How long anything may take to become right again after a fault.
 const RECOVERS: Duration = Duration::from_mins(1);
+
+/// Where the scripted provider asks people.
+const AUTHORIZE: &str = "/authorize";
 
 /// A control plane, a proxy before it, a scripted provider, and the settings of an operator that uses both.
 struct Stage {
@@ -93,14 +104,19 @@ impl Stage {
         .await
     }
 
-    /// Answers from now on; each request is a boundary.
+    /// Answers from now on; each request of the operator is a boundary. What a person's browser asks for is none.
     fn script(&self, script: impl Fn(&Received) -> Option<Answer> + Send + Sync + 'static) {
         let boundaries = Arc::clone(&self.boundaries);
         self.provider.script(move |request| {
-            let passage = boundaries.arrives(&format!("{} {} at the provider", request.method, request.path));
+            let what = format!("{} {} at the provider", request.method, request.path);
+            let of_operator = !request.path.starts_with(AUTHORIZE);
+            let passage = of_operator.then(|| boundaries.arrives(&what)).flatten();
+            if passage.as_ref().is_some_and(|passage| passage.cut) {
+                return None;
+            }
             let answer = script(request);
-            if let Some(passage) = passage.filter(|passage| !passage.cut) {
-                boundaries.leaves(passage);
+            if let Some(passage) = passage {
+                boundaries.leaves(&passage);
             }
             answer
         });
