@@ -12,7 +12,7 @@ async fn main() -> ExitCode {
     match plugin::run(arguments, &mut std::io::stdout()).await {
         Ok(code) => code,
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "kubectl liaison: {error:#}");
+            let _ = writeln!(std::io::stderr(), "kubectl liaison: {}", plugin::complaint(&error));
             ExitCode::FAILURE
         }
     }

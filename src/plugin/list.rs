@@ -53,5 +53,19 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         ]);
     }
     writeln!(session.output, "{}", table.trim_fmt())?;
+    let waiting: Vec<_> = connections.iter().filter(|connection| waits_for_person(connection)).collect();
+    if !waiting.is_empty() {
+        writeln!(session.output, "\nA person has to authenticate:\n")?;
+        for connection in waiting {
+            let (name, namespace) = (connection.name_any(), connection.namespace().unwrap_or_default());
+            writeln!(session.output, "  kubectl liaison connect {name} -n {namespace}")?;
+        }
+    }
     Ok(true)
+}
+
+/// Whether somebody is called to the Connection's page.
+pub(super) fn waits_for_person(connection: &Connection) -> bool {
+    let status = connection.status.as_ref();
+    status.and_then(|status| status.authentication.as_ref()?.url.as_ref()).is_some()
 }

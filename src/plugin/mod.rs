@@ -1,5 +1,6 @@
 //! `kubectl liaison`: what people do with connections at a terminal. It acts with the caller's own rights.
 
+mod complaint;
 mod connect;
 mod folder;
 mod list;
@@ -13,7 +14,9 @@ use clap::{Parser, Subcommand};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-/// Work with connections: see them, and ask whether they work.
+pub use complaint::complaint;
+
+/// Work with connections: see them, authenticate them, and ask whether they work.
 #[derive(Parser)]
 #[command(name = "kubectl-liaison", bin_name = "kubectl liaison", version)]
 pub struct Arguments {
@@ -74,7 +77,7 @@ pub async fn run(arguments: Arguments, output: &mut (dyn Write + Send)) -> anyho
     };
     let mut session = Session { client, namespace, output };
     let yes = match arguments.command {
-        Command::Connect(arguments) => connect::run(&mut session, &arguments).await?,
+        Command::Connect(arguments) => Box::pin(connect::run(&mut session, &arguments)).await?,
         Command::List(arguments) => list::run(&mut session, &arguments).await?,
         Command::Show(arguments) => show::run(&mut session, &arguments).await?,
         Command::Verify(arguments) => verify::run(&mut session, &arguments).await?,

@@ -34,6 +34,18 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     writeln!(output, "Connector:   {}", connection.spec.connector_ref.name)?;
     writeln!(output, "Account:     {}", status.account.as_deref().unwrap_or("unknown"))?;
     writeln!(output, "State:       {:?}", status.state)?;
+    if let Some(person) = &status.authenticated_by {
+        writeln!(output, "Consent of:  {person}")?;
+    }
+    if let Some(redirect_uri) =
+        status.authentication.as_ref().and_then(|authentication| authentication.redirect_uri.as_ref())
+    {
+        writeln!(output, "Redirect:    {redirect_uri}")?;
+    }
+    if super::list::waits_for_person(&connection) {
+        let command = format!("kubectl liaison connect {} -n {}", arguments.name, session.namespace);
+        writeln!(output, "Next:        {command}")?;
+    }
     if let Some(expires_at) = status.token.as_ref().and_then(|token| token.expires_at.as_ref()) {
         writeln!(output, "Token until: {}", expires_at.0)?;
     }

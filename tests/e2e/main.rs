@@ -7,6 +7,7 @@ mod support;
 mod attacks;
 mod fixtures;
 mod person;
+mod terminal;
 mod welcome;
 mod world;
 

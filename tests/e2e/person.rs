@@ -101,6 +101,13 @@ impl Asked {
         Ok(())
     }
 
+    /// Hands in the receipt that a browser brings to this address, which has to be the requester's own.
+    pub(crate) async fn bring(&self, address: &Url) -> Result<()> {
+        ensure!(address.port() == Some(self.loopback_port), "{address} is not port {}", self.loopback_port);
+        let receipt = address.query_pairs().find(|(name, _)| name == "receipt").context("receipt")?.1;
+        self.hand_in(&receipt).await
+    }
+
     /// Waits until it failed, and gives the reason.
     pub(crate) async fn failure(&self) -> Result<String> {
         let failed = self.until(Phase::Failed).await?;
@@ -152,11 +159,17 @@ pub(crate) async fn sign_in_as(
 
 /// The way back from the provider; gives the receipt.
 pub(crate) async fn come_back(walker: &mut Walker, callback: &Url) -> Result<String> {
+    let target = loopback(walker, callback).await?;
+    let receipt = target.query_pairs().find(|(name, _)| name == "receipt");
+    Ok(receipt.context("receipt")?.1.into_owned())
+}
+
+/// The way back from the provider, up to where the browser is sent with its receipt.
+pub(crate) async fn loopback(walker: &mut Walker, callback: &Url) -> Result<Url> {
     let page = walker.once(reqwest::Method::GET, callback, None).await?;
     let target = page.leads_to()?.with_context(|| format!("no way on: {}", page.text()))?;
     ensure!(target.host_str() == Some("127.0.0.1"), "the receipt goes to this machine, not to {target}");
-    let receipt = target.query_pairs().find(|(name, _)| name == "receipt");
-    Ok(receipt.context("receipt")?.1.into_owned())
+    Ok(target)
 }
 
 /// The whole consent of a person who does everything right.
@@ -187,8 +200,7 @@ pub(crate) async fn hand_over(
     let mut walker = Walker::new();
     let page = leave(&mut walker, &asked.link().await?).await?;
     let callback = sign_in_as(&mut walker, page, public_url, login).await?;
-    let receipt = come_back(&mut walker, &callback).await?;
-    asked.hand_in(&receipt).await?;
+    asked.bring(&loopback(&mut walker, &callback).await?).await?;
     Ok(asked)
 }
 

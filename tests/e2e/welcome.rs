@@ -6,7 +6,7 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::fixtures::Ground;
-use crate::person::{Asked, ask, come_back};
+use crate::person::{Asked, ask, loopback};
 use crate::support::strict_provider::{Answer, StrictProvider};
 use crate::support::walker::Walker;
 use crate::world::World;
@@ -107,7 +107,7 @@ pub(crate) async fn pass(ground: &Ground, connection: &str) -> Result<Asked> {
     let mut walker = Walker::new();
     let callback = pass_through(&mut walker, &asked.link().await?).await?;
     ensure!(callback.path().starts_with("/callback"), "{callback}");
-    asked.hand_in(&come_back(&mut walker, &callback).await?).await?;
+    asked.bring(&loopback(&mut walker, &callback).await?).await?;
     Ok(asked)
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::support::control_plane::ControlPlane;
 use crate::support::free_port;
 use crate::support::identity_provider::Zitadel;
-use crate::support::installation::{AdmissionPort, operator_rights};
+use crate::support::installation::{AdmissionPort, apply_rendered, operator_rights};
 use crate::support::oidc_provider::OidcProvider;
 use crate::support::operator::{Operator, OperatorOptions, make_namespace};
 use crate::support::strict_provider::StrictProvider;
@@ -79,6 +79,7 @@ impl World {
             }
             let settings = OperatorSettings { exceptions, ..settings };
             let operator = settings.start(control_plane).await?;
+            apply_rendered(control_plane, "user-roles", &["--show-only=templates/user-roles.yaml"])?;
             Ok(Self {
                 control_plane,
                 zitadel,

@@ -31,6 +31,18 @@ impl Drop for Forwarded {
 
 /// Forwards the link's port, where the link leads to this machine and nobody answers there.
 pub(super) async fn where_needed(client: &Client, link: &str) -> anyhow::Result<Option<Forwarded>> {
+    let Some(port) = port_of_this_machine(link)? else { return Ok(None) };
+    if is_answered(port).await {
+        return Ok(None);
+    }
+    let pod = operator_pod(client).await?;
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
+    Ok(Some(Forwarded(tokio::spawn(forward(client.clone(), pod, listener)))))
+}
+
+/// The port that a link leads to, where it leads to this machine.
+fn port_of_this_machine(link: &str) -> anyhow::Result<Option<u16>> {
     let url = Url::parse(link).context("read the link")?;
     let is_here = match url.host() {
         Some(Host::Domain(domain)) => domain == "localhost",
@@ -38,14 +50,7 @@ pub(super) async fn where_needed(client: &Client, link: &str) -> anyhow::Result<
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    let port = url.port_or_known_default().unwrap_or(PUBLIC_PORT);
-    if !is_here || is_answered(port).await {
-        return Ok(None);
-    }
-    let pod = operator_pod(client).await?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    Ok(Some(Forwarded(tokio::spawn(forward(client.clone(), pod, listener)))))
+    Ok(url.port_or_known_default().filter(|_| is_here))
 }
 
 async fn is_answered(port: u16) -> bool {
@@ -73,5 +78,33 @@ async fn forward(client: Client, pod: Pod, listener: TcpListener) {
             let Some(mut stream) = forwarder.take_stream(PUBLIC_PORT) else { return };
             let _ = tokio::io::copy_bidirectional(&mut browser, &mut stream).await;
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("http://localhost:8400/consent/a/b", Some(8400))]
+    #[case("http://127.0.0.1:8400/", Some(8400))]
+    #[case("http://[::1]:8400/", Some(8400))]
+    #[case("http://localhost/", Some(80))]
+    #[case("https://liaison.example.com/", None)]
+    #[case("https://localhost.example.com:8400/", None)]
+    #[case("http://192.0.2.1:8400/", None)]
+    fn only_a_link_to_this_machine_may_need_a_forwarded_port(#[case] link: &str, #[case] port: Option<u16>) {
+        assert_eq!(port_of_this_machine(link).unwrap(), port);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_somebody_answers_is_not_forwarded() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(is_answered(port).await);
+        drop(listener);
+        assert!(!is_answered(port).await);
     }
 }

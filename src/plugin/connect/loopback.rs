@@ -12,16 +12,19 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use kube::Api;
 use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
 use url::form_urlencoded;
 
-use crate::api::ConsentRequest;
-use crate::api::consent_request::{ConsentRequestStatus, Phase};
-use crate::pages::{self, ConnectionNames, Failure, Language, Page};
+use crate::api::{Connection, ConsentRequest};
+use crate::pages::{self, Language, Page};
 
-use super::request;
+use super::{outcome, request};
 
 /// How long the browser waits for the outcome before it is told to look at the terminal.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long a page that is made may take to be sent.
+const SENT: Duration = Duration::from_secs(1);
 
 /// Length of a receipt in characters.
 const RECEIPT_LENGTH: usize = 43;
@@ -32,11 +35,40 @@ pub(super) struct Loopback {
     port: u16,
 }
 
-struct Serving {
+/// What the browser that comes back is about.
+pub(super) struct Serving {
     requests: Api<ConsentRequest>,
     name: String,
-    namespace: String,
-    authority: String,
+    connections: Api<Connection>,
+    /// As it was before.
+    connection: Connection,
+    /// Pages that are being made.
+    under_way: watch::Sender<usize>,
+}
+
+impl Serving {
+    /// The request of this name, for this Connection.
+    pub(super) fn new(
+        requests: Api<ConsentRequest>,
+        name: String,
+        connections: Api<Connection>,
+        connection: Connection,
+    ) -> Arc<Self> {
+        let under_way = watch::Sender::new(0);
+        Arc::new(Self { requests, name, connections, connection, under_way })
+    }
+
+    /// The last page, once the outcome is known.
+    async fn last_page(&self, language: Language) -> Page {
+        let ended = tokio::time::timeout(PATIENCE, request::ended(&self.requests, &self.name)).await;
+        let Ok(Ok(ended)) = ended else { return pages::waiting(language) };
+        let connected = if outcome::is_success(&ended) {
+            outcome::connected(&self.connections, &self.connection).await
+        } else {
+            None
+        };
+        outcome::last_page(language, connected.as_ref().unwrap_or(&self.connection), &ended)
+    }
 }
 
 impl Loopback {
@@ -52,22 +84,27 @@ impl Loopback {
         self.port
     }
 
-    /// Takes receipts until it is dropped.
-    pub(super) async fn serve(
-        self,
-        requests: Api<ConsentRequest>,
-        name: String,
-        namespace: String,
-    ) -> anyhow::Result<()> {
+    /// Takes receipts while this lasts. Whoever has come until then still gets their page.
+    pub(super) async fn serve_while<T>(self, serving: Arc<Serving>, lasting: impl Future<Output = T>) -> T {
         let authority = format!("127.0.0.1:{}", self.port);
-        let serving = Arc::new(Serving { requests, name, namespace, authority });
-        let router = Router::new().fallback(receive).with_state(serving);
-        axum::serve(self.listener, router).await.context("serve the browser that comes back")
+        let mut under_way = serving.under_way.subscribe();
+        let router = Router::new().fallback(receive).with_state((serving, authority));
+        let (over, is_over) = oneshot::channel::<()>();
+        let served = axum::serve(self.listener, router).with_graceful_shutdown(async {
+            let _ = is_over.await;
+        });
+        let served = tokio::spawn(served.into_future());
+        let result = lasting.await;
+        let _ = tokio::time::timeout(PATIENCE, under_way.wait_for(|pages| *pages == 0)).await;
+        drop(over);
+        // A browser that keeps a connection open without asking for anything is not waited for.
+        let _ = tokio::time::timeout(SENT, served).await;
+        result
     }
 }
 
 async fn receive(
-    State(serving): State<Arc<Serving>>,
+    State((serving, authority)): State<(Arc<Serving>, String)>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
@@ -75,38 +112,19 @@ async fn receive(
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let language = Language::of_accept_language(header(header::ACCEPT_LANGUAGE).unwrap_or_default());
     // A name that somebody made to lead here is not this machine's.
-    let is_own = header(header::HOST) == Some(serving.authority.as_str());
-    let is_own = is_own && is_navigation(&headers);
+    let is_own = header(header::HOST) == Some(authority.as_str()) && is_navigation(&headers);
     let receipt = receipt(uri.query().unwrap_or_default());
     let (true, &Method::GET, "/", Some(receipt)) = (is_own, &method, uri.path(), receipt) else {
         return answer(StatusCode::NOT_FOUND, pages::not_valid(language));
     };
+    serving.under_way.send_modify(|pages| *pages += 1);
     if let Err(error) = request::hand_in(&serving.requests, &serving.name, &receipt).await {
         // It may have been handed in already: a browser that loads the page again sees the outcome again.
         tracing::debug!(%error, "the receipt could not be handed in");
     }
-    let ended = tokio::time::timeout(PATIENCE, request::ended(&serving.requests, &serving.name)).await;
-    let page = match ended {
-        Ok(Ok(ended)) => last_page(language, &serving.namespace, &ended),
-        Ok(Err(_)) | Err(_) => pages::waiting(language),
-    };
+    let page = serving.last_page(language).await;
+    serving.under_way.send_modify(|pages| *pages -= 1);
     answer(StatusCode::OK, page)
-}
-
-/// What the person sees last.
-fn last_page(language: Language, namespace: &str, ended: &ConsentRequest) -> Page {
-    let status: ConsentRequestStatus = ended.status.clone().unwrap_or_default();
-    let name = &ended.spec.connection_ref.name;
-    match status.phase {
-        Some(Phase::Succeeded) => {
-            pages::connected(language, &ConnectionNames { namespace, name, display_name: None }, None)
-        }
-        Some(Phase::Expired) => pages::expired(language),
-        _ => {
-            let message = status.message.unwrap_or_default();
-            pages::failed(language, &Failure::Reported(&message), None)
-        }
-    }
 }
 
 /// Whether a person's browser comes here, and not an image or a script of some page that guesses ports: a wrong receipt

@@ -3,6 +3,7 @@
 mod browser;
 mod forward;
 mod loopback;
+mod outcome;
 mod request;
 
 use std::time::Duration;
@@ -12,14 +13,13 @@ use clap::Args;
 use kube::Api;
 use kube::runtime::wait::await_condition;
 
-use crate::api::consent_request::Phase;
 use crate::api::{Connection, ConsentRequest};
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::reason::Reason;
 
 use super::Session;
 
-use loopback::Loopback;
+use loopback::{Loopback, Serving};
 use request::StartSecret;
 
 /// How long the operator may take to look at something.
@@ -51,7 +51,8 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     let issued = request::issued(&requests, &request_name, ANSWERS).await?;
     let status = issued.status.clone().unwrap_or_default();
     let (Some(url), Some(loopback)) = (status.url.as_deref(), loopback) else {
-        return outcome(session, name, &issued);
+        writeln!(session.output, "{}", outcome::failure(&issued))?;
+        return Ok(false);
     };
 
     let forwarded = forward::where_needed(&session.client, url).await?;
@@ -61,9 +62,23 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n"
     )?;
     browser::open(&link);
-    let ended = follow(session, &requests, &request_name, loopback, arguments.wait).await?;
+    writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
+    let serving =
+        Serving::new(requests.clone(), request_name.clone(), connections.clone(), connection.clone());
+    let waited = loopback.serve_while(serving, wait(&requests, &request_name, arguments.wait)).await;
     drop(forwarded);
-    finished(session, &connections, name, &ended).await
+    match waited {
+        Ok(ended) => finished(session, &connections, &connection, &ended?).await,
+        Err(cause) => {
+            // An open request counts against its user, and its link would lead nowhere.
+            request::withdraw(&requests, &request_name).await;
+            writeln!(
+                session.output,
+                "Not connected \"{name}\": {cause}; the link is closed, run the command again"
+            )?;
+            Ok(false)
+        }
+    }
 }
 
 /// The Connection, once the operator has looked at it: a Connection that was applied a moment ago has nothing to be
@@ -96,31 +111,17 @@ async fn seen_by_operator(
     looked.context("the connection is gone")
 }
 
-/// Serves the browser that comes back, and waits for the end of the request.
-async fn follow(
-    session: &mut Session<'_>,
+/// Waits until nothing more will happen; an error is why nobody waits any longer.
+async fn wait(
     requests: &Api<ConsentRequest>,
     name: &str,
-    loopback: Loopback,
-    wait: Duration,
-) -> anyhow::Result<ConsentRequest> {
-    writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
-    let connection = session.namespace.clone();
-    let serving = loopback.serve(requests.clone(), name.to_owned(), connection);
-    let ended = tokio::select! {
-        served = serving => {
-            served?;
-            anyhow::bail!("the local listener has ended");
+    limit: Duration,
+) -> Result<anyhow::Result<ConsentRequest>, String> {
+    tokio::select! {
+        ended = tokio::time::timeout(limit, request::ended(requests, name)) => {
+            ended.map_err(|_| format!("nobody finished within {}", humantime::format_duration(limit)))
         }
-        ended = tokio::time::timeout(wait, request::ended(requests, name)) => ended,
-    };
-    match ended {
-        Ok(ended) => ended,
-        Err(_) => anyhow::bail!(
-            "nobody finished within {}; the link stays good for the rest of its ten minutes, but this command is needed \
-             to finish: run it again",
-            humantime::format_duration(wait)
-        ),
+        _ = tokio::signal::ctrl_c() => Err("the command was stopped".to_owned()),
     }
 }
 
@@ -128,45 +129,21 @@ async fn follow(
 async fn finished(
     session: &mut Session<'_>,
     connections: &Api<Connection>,
-    name: &str,
+    before: &Connection,
     ended: &ConsentRequest,
 ) -> anyhow::Result<bool> {
-    if ended.status.as_ref().and_then(|status| status.phase) != Some(Phase::Succeeded) {
-        return outcome(session, name, ended);
+    if !outcome::is_success(ended) {
+        writeln!(session.output, "{}", outcome::failure(ended))?;
+        return Ok(false);
     }
-    let consent = ended.metadata.name.clone();
-    let authenticated = |connection: Option<&Connection>| {
-        let status = connection.and_then(|connection| connection.status.as_ref());
-        let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        conditions::find(conditions, ConditionType::Authenticated)
-            .is_some_and(|authenticated| authenticated.status == "True")
-    };
-    let connection =
-        tokio::time::timeout(ANSWERS, await_condition(connections.clone(), name, authenticated)).await;
-    let connection = connection
-        .with_context(|| {
-            format!(
-                "the provider issued a token ({}), and the connection does not show it yet; see `kubectl liaison show \
-                 {name} -n {}`",
-                consent.unwrap_or_default(),
-                session.namespace
-            )
-        })??
-        .context("the connection is gone")?;
-    let status = connection.status.unwrap_or_default();
-    let account = status.account.unwrap_or_else(|| "an unknown account".to_owned());
-    writeln!(session.output, "Connected \"{name}\" as {account}.")?;
-    let ready = conditions::find(&status.conditions, ConditionType::Ready);
-    if let Some(ready) = ready.filter(|ready| ready.status != "True") {
-        writeln!(session.output, "It is not ready yet: {}: {}", ready.reason, ready.message)?;
-    }
+    let name = &ended.spec.connection_ref.name;
+    let connection = outcome::connected(connections, before).await.with_context(|| {
+        format!(
+            "the provider issued a token, and the connection does not show it yet; see `kubectl liaison show {name} -n \
+             {}`",
+            session.namespace
+        )
+    })?;
+    writeln!(session.output, "{}", outcome::success(&connection, ended))?;
     Ok(true)
-}
-
-fn outcome(session: &mut Session<'_>, name: &str, ended: &ConsentRequest) -> anyhow::Result<bool> {
-    let status = ended.status.clone().unwrap_or_default();
-    let reason = status.reason.unwrap_or_else(|| "Unknown".to_owned());
-    let message = status.message.unwrap_or_default();
-    writeln!(session.output, "Not connected \"{name}\": {reason}: {message}")?;
-    Ok(false)
 }

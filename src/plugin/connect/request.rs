@@ -7,7 +7,7 @@ use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::Api;
-use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::wait::await_condition;
 use serde_json::json;
 
@@ -96,4 +96,12 @@ fn phase(request: Option<&ConsentRequest>) -> Option<Phase> {
 pub(super) async fn hand_in(requests: &Api<ConsentRequest>, name: &str, receipt: &str) -> kube::Result<()> {
     let patch = Patch::Merge(json!({ "spec": { "receipt": receipt } }));
     requests.patch(name, &PatchParams::default(), &patch).await.map(|_| ())
+}
+
+/// Takes a request back that nobody waits for any longer.
+pub(super) async fn withdraw(requests: &Api<ConsentRequest>, name: &str) {
+    if let Err(error) = requests.delete(name, &DeleteParams::default()).await {
+        // It ends by itself, and is gone some minutes later.
+        tracing::debug!(%error, "the request could not be withdrawn");
+    }
 }

@@ -8,6 +8,7 @@ mod folders;
 mod issuer;
 mod living;
 mod own_app;
+mod plugin;
 mod provider_calls;
 mod rotating;
 mod seeing;

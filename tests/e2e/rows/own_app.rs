@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::fixtures::{Ground, message};
 use crate::person::{
-    ask, consent, hand_over, leave, oidc_app, oidc_connector_for_people, with_own_app, zitadel_app,
+    ask, consent, hand_over, leave, loopback, oidc_app, oidc_connector_for_people, with_own_app, zitadel_app,
     zitadel_connector,
 };
 use crate::support::oidc_provider;
@@ -238,7 +238,7 @@ async fn s38_an_answer_of_another_issuer_is_refused_as_strictly_as_the_connector
         let mut walker = Walker::new();
         let callback = pass_through(&mut walker, &asked.link().await?).await?;
         if accepted {
-            asked.hand_in(&crate::person::come_back(&mut walker, &callback).await?).await?;
+            asked.bring(&loopback(&mut walker, &callback).await?).await?;
             asked.until(Phase::Succeeded).await?;
             redeemed += 1;
         } else {
