@@ -1,9 +1,9 @@
 //! The desk at which the API server asks before it stores what people write. Every replica has one: it reads what the
 //! watches show and what it looks up, and writes nothing.
 
+mod asked;
 pub mod authority;
 mod certificates;
-mod reviews;
 
 use std::sync::Arc;
 
@@ -24,9 +24,10 @@ use crate::domain::admission::{
 use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, ReviewFault, Reviewed};
 
+use super::review::{Subject, may};
 use super::watch::{self, Watched};
 use super::{Guarded, connector};
-use reviews::{Asked, may};
+use asked::Asked;
 
 /// Connections that a refusal names at most.
 const NAMED_CONNECTIONS: u32 = 20;
@@ -131,14 +132,9 @@ impl Desk {
         }
         let namespace = new.namespace().unwrap_or_default();
         for secret in referenced_secrets(&new.spec) {
-            let subject = reviews::Subject {
-                verb: "get",
-                group: "",
-                resource: "secrets",
-                namespace: &namespace,
-                name: secret,
-            };
-            if !may(&self.client, asked, &subject).await? {
+            let subject =
+                Subject { verb: "get", group: "", resource: "secrets", namespace: &namespace, name: secret };
+            if !may(&self.client, asked.user, &subject).await.map_err(fault("review access"))? {
                 return Ok(Ruling::Refuse(format!(
                     "a change of spec.parameters that sends credentials to another host needs the right to get secret \
                      \"{secret}\" in namespace \"{namespace}\""
@@ -169,14 +165,9 @@ impl Desk {
         }
         if new.spec.adopt && !old.is_some_and(|old| old.spec.adopt) {
             let namespace = new.namespace_name();
-            let subject = reviews::Subject {
-                verb: "update",
-                group: "",
-                resource: "namespaces",
-                namespace,
-                name: namespace,
-            };
-            if !may(&self.client, asked, &subject).await? {
+            let subject =
+                Subject { verb: "update", group: "", resource: "namespaces", namespace, name: namespace };
+            if !may(&self.client, asked.user, &subject).await.map_err(fault("review access"))? {
                 return Ok(Ruling::Refuse(admission::adoption_refused(namespace)));
             }
         }
