@@ -10,6 +10,7 @@ use reqwest::{Method, Url};
 use serde_json::json;
 
 use super::canary::Canaries;
+use super::consent_refusals::no_receipt;
 use super::consenting::PeopleScene;
 use super::findings::Findings;
 use super::leaky_people::{CLIENT_ID, LeakyPeople};
@@ -251,7 +252,7 @@ impl Scene {
         // The right one is handed in by nobody.
         self.hidden.learn("receipt of misused", &receipt_on(&arrived)?);
         said.extend(self.refusals(&visit.asked).await?);
-        let wrong = self.no_receipt("wrong receipt", &self.receipts);
+        let wrong = no_receipt("wrong receipt", &self.receipts);
         visit.asked.hand_in(&wrong).await?;
         ensure!(word(&self.people.ended(&visit.asked).await?) == "ReceiptMismatch");
 
@@ -299,7 +300,9 @@ impl Scene {
         let requests = objects.get("ConsentRequest").copied().unwrap_or_default();
         ensure!(requests > ANSWERS.len(), "{objects:?}");
         found.look_at_files(&self.people.stage, "consentrequests").await?;
-        said.iter().for_each(|text| found.look("what people were told", text.as_bytes()));
+        for text in said {
+            found.look("what people were told", text.as_bytes());
+        }
         findings.extend(found.lines);
         Ok(found.searched)
     }

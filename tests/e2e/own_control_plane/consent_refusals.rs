@@ -17,18 +17,18 @@ fn as_receipt(text: &str) -> String {
     text.replace(['+', '/', '='], "-")[..43].to_owned()
 }
 
-impl Scene {
-    /// A text in the form of a receipt that is none.
-    pub(super) fn no_receipt(&self, what: &str, remembered: &Canaries) -> String {
-        let receipt = as_receipt(&Canaries::default().fresh(what));
-        remembered.learn(what, &receipt);
-        receipt
-    }
+/// A text in the form of a receipt that is none.
+pub(super) fn no_receipt(what: &str, remembered: &Canaries) -> String {
+    let receipt = as_receipt(&Canaries::default().fresh(what));
+    remembered.learn(what, &receipt);
+    receipt
+}
 
+impl Scene {
     /// A receipt before the browser is back.
     pub(super) async fn too_early(&self, asked: &Asked) -> Result<String> {
         self.people.link(asked).await?;
-        let receipt = self.no_receipt("receipt before the browser", &self.hidden);
+        let receipt = no_receipt("receipt before the browser", &self.hidden);
         Ok(asked.hand_in(&receipt).await.err().context("it is refused")?.to_string())
     }
 
@@ -53,7 +53,7 @@ impl Scene {
         let requests: Api<DynamicObject> =
             Api::namespaced_with(ground.client.clone(), &ground.namespace, &resource);
         for request in [
-            with("receipt", self.no_receipt("receipt that came too early", &self.hidden).into()),
+            with("receipt", no_receipt("receipt that came too early", &self.hidden).into()),
             with("receipt", json!({ "value": self.hidden.fresh("receipt of another type") })),
             with("loopbackPort", self.hidden.fresh("port of another type").into()),
             with("challenge", self.hidden.fresh("challenge of another form").into()),
@@ -63,7 +63,7 @@ impl Scene {
         }
         let foreign = self.people.stage.control_plane.client_as("eve", &["system:masters"]).await?;
         let foreign: Api<ConsentRequest> = Api::namespaced(foreign, &ground.namespace);
-        let receipt = self.no_receipt("receipt of somebody else", &self.hidden);
+        let receipt = no_receipt("receipt of somebody else", &self.hidden);
         let brought = foreign
             .patch(
                 &returned.name,

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, ListParams};
-use kube::discovery::{Discovery, verbs};
+use kube::discovery::{ApiGroup, Discovery, verbs};
 use kube::{Api, Client, ResourceExt};
 
 use super::Stage;
@@ -34,7 +34,7 @@ impl<'a> Findings<'a> {
     pub(super) async fn look_at_objects(&mut self, client: &Client) -> Result<BTreeMap<String, usize>> {
         let mut counts = BTreeMap::new();
         let discovery = Discovery::new(client.clone()).run().await?;
-        for (resource, capabilities) in discovery.groups().flat_map(|group| group.recommended_resources()) {
+        for (resource, capabilities) in discovery.groups().flat_map(ApiGroup::recommended_resources) {
             if !capabilities.supports_operation(verbs::LIST) {
                 continue;
             }
@@ -70,10 +70,11 @@ impl<'a> Findings<'a> {
         let directory = stage.control_plane.directory();
         for entry in std::fs::read_dir(directory)? {
             let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with("operator-") {
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let is_log = path.extension().is_some_and(|extension| extension == "log");
+            if is_log && name.starts_with("operator-") {
                 self.look_at_file(&path, "TRACE")?;
-            } else if name.starts_with("kube-") && name.ends_with(".log") {
+            } else if is_log && name.starts_with("kube-") {
                 self.look_at_file(&path, "")?;
             }
         }

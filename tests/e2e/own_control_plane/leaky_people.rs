@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
@@ -16,6 +15,9 @@ use crate::support::strict_provider::{Answer, Received};
 
 /// The client of every case.
 pub(super) const CLIENT_ID: &str = "client";
+
+/// When ID tokens expire, in seconds since 1970: in the year 2100.
+const FAR_OFF: u64 = 4_102_444_800;
 
 /// Larger than any answer of a token endpoint.
 const HUGE: usize = 3 << 20;
@@ -95,9 +97,8 @@ impl LeakyPeople {
         let nonce = self.nonces.lock().unwrap_or_else(PoisonError::into_inner).get(case).cloned();
         let nonce =
             if case == "nonce" { self.fresh("another nonce", case) } else { nonce.unwrap_or_default() };
-        let expires_at = Timestamp::now() + SignedDuration::from_hours(1);
         let claims = json!({
-            "iss": "https://issuer.example", "sub": "ada", "aud": CLIENT_ID, "exp": expires_at.as_second(),
+            "iss": "https://issuer.example", "sub": "ada", "aud": CLIENT_ID, "exp": FAR_OFF,
             "nonce": nonce, "note": self.fresh("claim", case),
         });
         let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());

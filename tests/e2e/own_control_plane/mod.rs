@@ -4,6 +4,7 @@
 mod canaries;
 mod canary;
 mod consent_canaries;
+mod consent_counts;
 mod consent_crashes;
 mod consent_refusals;
 mod consenting;

@@ -34,7 +34,7 @@ impl PluginRun {
         let mut lines = BufReader::new(child.stdout.take().context("its output")?).lines();
         let mut printed = String::new();
         while let Some(line) = lines.next_line().await? {
-            printed += &format!("{line}\n");
+            printed.extend([line.as_str(), "\n"]);
             if let Some(link) = line.trim().strip_prefix("http") {
                 let link = format!("http{link}");
                 return Ok(Self { child, lines, printed, link });
@@ -46,7 +46,7 @@ impl PluginRun {
     /// Waits for its end; all that it printed.
     pub(super) async fn end(mut self) -> Result<String> {
         while let Some(line) = self.lines.next_line().await? {
-            self.printed += &format!("{line}\n");
+            self.printed.extend([line.as_str(), "\n"]);
         }
         let mut complaints = self.child.stderr.take().context("its complaints")?;
         complaints.read_to_string(&mut self.printed).await?;
