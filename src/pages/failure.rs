@@ -10,8 +10,6 @@ pub enum Failure<'a> {
     Declined,
     /// The application answered with an error.
     ProviderError,
-    /// This browser is not the one that began, or it lost what it was given then.
-    OtherBrowser,
     /// What was agreed to is not what stands in the cluster now.
     Outdated,
     /// The person may not authenticate this Connection, or not any more.
@@ -37,7 +35,6 @@ impl<'a> Failure<'a> {
         match *self {
             Self::Declined => texts.declined,
             Self::ProviderError => texts.provider_error,
-            Self::OtherBrowser => texts.other_browser,
             Self::Outdated => texts.outdated,
             Self::NotAllowed => texts.not_allowed,
             Self::Interrupted => texts.interrupted,

@@ -131,6 +131,11 @@ pub fn expired(language: Language) -> Page {
     message(language, &Texts::of(language).expired, Icon::Clock)
 }
 
+/// The link has been used.
+pub fn used(language: Language) -> Page {
+    message(language, &Texts::of(language).used, Icon::Clock)
+}
+
 /// The link is not valid: the same page whatever the cause, so that it tells nothing to who guesses.
 pub fn not_valid(language: Language) -> Page {
     message(language, &Texts::of(language).not_valid, Icon::Cross)

@@ -36,6 +36,7 @@ fn pages(language: Language, text: &str) -> Vec<(&'static str, Page)> {
         ("waiting", waiting(language)),
         ("failed", failed(language, &worded, Some(&words))),
         ("expired", expired(language)),
+        ("used", used(language)),
         ("not_valid", not_valid(language)),
         ("not_found", not_found(language)),
         ("connection", super::connection(language, "team-a", "reports").unwrap()),
@@ -75,6 +76,7 @@ fn every_page_is_a_whole_document(#[values(Language::English, Language::French)]
 #[case("waiting", &["kubectl liaison connect"])]
 #[case("failed", &["title", "happened", "to-do", "code", "description"])]
 #[case("expired", &["kubectl liaison connect"])]
+#[case("used", &["kubectl liaison connect"])]
 #[case("not_valid", &["kubectl liaison connect"])]
 #[case("not_found", &["kubectl get connections"])]
 #[case("connection", &["kubectl liaison connect reports -n team-a", "kubectl get connection reports -n team-a"])]
@@ -170,7 +172,6 @@ fn every_failure_says_what_happened_and_what_to_do(
     #[values(
         Failure::Declined,
         Failure::ProviderError,
-        Failure::OtherBrowser,
         Failure::Outdated,
         Failure::NotAllowed,
         Failure::Interrupted

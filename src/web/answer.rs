@@ -56,9 +56,7 @@ pub(super) fn refusal(language: Language, refusal: &VisitRefusal) -> Response {
     let (status, text) = match refusal {
         VisitRefusal::Link(LinkRefusal::NotValid) => (StatusCode::NOT_FOUND, pages::not_valid(language)),
         VisitRefusal::Link(LinkRefusal::Expired) => (StatusCode::GONE, pages::expired(language)),
-        VisitRefusal::Link(LinkRefusal::Used) => {
-            (StatusCode::CONFLICT, pages::failed(language, &Failure::OtherBrowser, None))
-        }
+        VisitRefusal::Link(LinkRefusal::Used) => (StatusCode::CONFLICT, pages::used(language)),
         VisitRefusal::Blocked(blocked) => {
             let failure = match blocked.reason {
                 Reason::ConsentOutdated => Failure::Outdated,

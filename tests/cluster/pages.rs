@@ -15,7 +15,7 @@ use crate::support::browser::{Browser, Manner, Visit};
 use crate::support::run_directory::RunDirectory;
 use crate::support::waiting::{SOON, eventually};
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "start",
     "start-long",
     "moving-on",
@@ -23,6 +23,7 @@ const PAGES: [&str; 11] = [
     "waiting",
     "failed",
     "expired",
+    "used",
     "not-valid",
     "not-found",
     "connection",
@@ -103,6 +104,7 @@ fn page(language: Language, name: &str, stay: &str) -> Page {
         "waiting" => pages::waiting(language),
         "failed" => pages::failed(language, &Failure::ProviderError, Some(&refused)),
         "expired" => pages::expired(language),
+        "used" => pages::used(language),
         "not-valid" => pages::not_valid(language),
         "connection" => {
             pages::connection(language, "finance-ap", "reports").unwrap_or_else(|| pages::not_found(language))

@@ -11,6 +11,7 @@ mod terminal;
 mod welcome;
 mod world;
 
+mod browser;
 mod observability;
 mod own_control_plane;
 mod rows;

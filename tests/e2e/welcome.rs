@@ -51,7 +51,8 @@ fn sent_back(query: &str, back: &[(&'static str, String)]) -> Answer {
     Answer { status: 302, headers: vec![("location".to_owned(), address.into())], body: String::new() }
 }
 
-fn parameters(form: &str) -> Vec<(String, String)> {
+/// Names and values of a query or a form.
+pub(crate) fn parameters(form: &str) -> Vec<(String, String)> {
     let url = Url::parse("http://localhost/").map(|mut url| {
         url.set_query(Some(form));
         url

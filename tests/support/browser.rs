@@ -139,6 +139,21 @@ impl Visit {
         self.act(&json!(["shown"])).await
     }
 
+    /// Loads the page again, by the browser's own button.
+    pub async fn reload(&self) -> Result<Shown> {
+        self.act(&json!(["reload"])).await
+    }
+
+    /// Goes to the page before, by the browser's own button.
+    pub async fn back(&self) -> Result<Shown> {
+        self.act(&json!(["back"])).await
+    }
+
+    /// Goes on to the page after, by the browser's own button.
+    pub async fn forward(&self) -> Result<Shown> {
+        self.act(&json!(["forward"])).await
+    }
+
     /// Clicks on a button or link by its name.
     pub async fn click(&self, name: &str) -> Result<()> {
         self.act(&json!(["click", name])).await

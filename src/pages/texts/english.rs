@@ -47,6 +47,14 @@ pub(super) static TEXTS: Texts = Texts {
             "To get a new one, run `kubectl liaison connect` again.",
         ],
     },
+    used: Message {
+        title: "This link has been used",
+        paragraphs: &[
+            "It is good once, and it was used already. Opening it again changes nothing.",
+            "If you are signing in to the application, go on there: forward in this window, or in the other one. \
+             Otherwise run `kubectl liaison connect` again.",
+        ],
+    },
     not_valid: Message {
         title: "This link is not valid",
         paragraphs: &[
@@ -89,12 +97,6 @@ const FAILURES: Failures = Failures {
         "The application answered with an error. Nothing has changed.",
         "Run `kubectl liaison connect` again. If it fails again, show this page to whoever looks after the \
          application.",
-    ],
-    other_browser: [
-        "This is not the browser that began",
-        "The answer arrived in a browser that did not begin, or that no longer has what it was given then. Nothing \
-         has changed.",
-        "Run `kubectl liaison connect` again and stay in one browser. Its cookies must be allowed for this site.",
     ],
     outdated: [
         "Something changed in the meantime",

@@ -49,6 +49,14 @@ pub(super) static TEXTS: Texts = Texts {
             "Pour en obtenir un autre, relancez `kubectl liaison connect`.",
         ],
     },
+    used: Message {
+        title: "Ce lien a déjà servi",
+        paragraphs: &[
+            "Il ne sert qu’une fois, et il a déjà servi. L’ouvrir encore ne change rien.",
+            "Si vous êtes en train de vous identifier auprès de l’application, poursuivez là-bas\u{a0}: page suivante \
+             de cette fenêtre, ou dans l’autre. Sinon, relancez `kubectl liaison connect`.",
+        ],
+    },
     not_valid: Message {
         title: "Ce lien n’est pas valable",
         paragraphs: &[
@@ -91,12 +99,6 @@ const FAILURES: Failures = Failures {
         "L’application a répondu par une erreur. Rien n’a changé.",
         "Relancez `kubectl liaison connect`. Si l’erreur se répète, montrez cette page à la personne qui gère \
          l’application.",
-    ],
-    other_browser: [
-        "Ce n’est pas le navigateur du départ",
-        "La réponse est arrivée dans un navigateur qui n’a pas commencé la demande, ou qui n’a plus ce qu’il avait \
-         reçu alors. Rien n’a changé.",
-        "Relancez `kubectl liaison connect` et restez dans un seul navigateur. Il doit accepter les cookies de ce site.",
     ],
     outdated: [
         "Quelque chose a changé entre-temps",

@@ -17,6 +17,7 @@ pub(super) struct Texts {
     pub(super) connected: Connected,
     pub(super) waiting: Message,
     pub(super) expired: Message,
+    pub(super) used: Message,
     pub(super) not_valid: Message,
     pub(super) not_found: Message,
     pub(super) failures: Failures,
@@ -71,7 +72,6 @@ pub(super) struct Message {
 pub(super) struct Failures {
     pub(super) declined: [&'static str; 3],
     pub(super) provider_error: [&'static str; 3],
-    pub(super) other_browser: [&'static str; 3],
     pub(super) outdated: [&'static str; 3],
     pub(super) not_allowed: [&'static str; 3],
     pub(super) interrupted: [&'static str; 3],

@@ -6,6 +6,7 @@ mod consenting;
 mod examples;
 mod folders;
 mod issuer;
+mod listener;
 mod living;
 mod own_app;
 mod plugin;

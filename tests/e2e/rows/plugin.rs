@@ -1,30 +1,25 @@
 //! `kubectl liaison` as people use it: what it prints, how it ends, and where it looks.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::mpsc::sync_channel;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use kube::Api;
 use kube::api::ListParams;
-use liaison::api::consent_request::Phase;
 use liaison::api::{ConsentRequest, Folder};
 use liaison::domain::conditions::ConditionType;
-use reqwest::Url;
 use serde_json::json;
 
+use super::listener::returned;
 use crate::fixtures::{Ground, HEALS, token_connector};
 use crate::person::{
-    leave, loopback, oidc_app, oidc_connector_for_people, sign_in, user, with_own_app, zitadel_app,
-    zitadel_connector,
+    leave, oidc_app, oidc_connector_for_people, sign_in, user, with_own_app, zitadel_app, zitadel_connector,
 };
 use crate::support::identity_provider::Zitadel;
-use crate::support::strict_provider::{Answer, StrictProvider};
+use crate::support::strict_provider::StrictProvider;
 use crate::support::waiting::{SOON, eventually};
 use crate::support::walker::{Page, Walker};
 use crate::terminal::{Ended, Terminal, kubeconfig_of};
-use crate::welcome::{self, Welcome, pass_through, welcome};
+use crate::welcome::{self, Welcome, welcome};
 use crate::world::World;
 
 const ACCOUNT: &str = "test-user@example.com";
@@ -67,7 +62,7 @@ async fn at_oidc_provider(name: &str, app: &[(&str, &str)]) -> Result<Ground> {
     Ok(ground)
 }
 
-async fn at_script(name: &str) -> Result<(Ground, StrictProvider)> {
+pub(super) async fn at_script(name: &str) -> Result<(Ground, StrictProvider)> {
     let ground = ground(name).await?;
     let provider = World::shared().provider()?;
     welcome(&provider, Welcome::default());
@@ -266,75 +261,6 @@ async fn who_gives_up_leaves_no_open_link_behind() -> Result<()> {
     let page = Walker::new().open(&link).await?;
     assert_eq!(page.status, 404, "{}", page.text());
     assert_eq!(provider.received().len(), 0);
-    Ok(())
-}
-
-/// Where a browser is sent with its receipt.
-async fn returned(walker: &mut Walker, link: &str) -> Result<Url> {
-    let callback = pass_through(walker, link).await?;
-    loopback(walker, &callback).await
-}
-
-#[tokio::test]
-async fn the_listener_answers_its_own_address_alone_and_shows_the_outcome_as_often_as_asked() -> Result<()> {
-    let (ground, provider) = at_script("listener").await?;
-    ground.patch("crm", json!({ "spec": { "displayName": "Payroll" } })).await?;
-    let (release, held) = sync_channel::<()>(0);
-    let held = Mutex::new(held);
-    let kubeconfig = kubeconfig_of(World::shared().control_plane, None, Some("listener"))?;
-    let mut terminal = Terminal::start(&kubeconfig, &["connect", "crm"])?;
-    let link = terminal.link().await?;
-    let mut walker = Walker::new();
-    let receipt = returned(&mut walker, &link).await?;
-
-    let client = reqwest::Client::builder().no_proxy().build()?;
-    let mut elsewhere = receipt.clone();
-    elsewhere.set_path("/elsewhere");
-    let mut another = receipt.clone();
-    another.set_query(Some("receipt=short"));
-    let port = receipt.port().context("port")?;
-    for (url, host) in [
-        (&receipt, format!("localhost:{port}")),
-        (&receipt, format!("attacker.example.com:{port}")),
-        (&receipt, "127.0.0.1".to_owned()),
-        (&elsewhere, format!("127.0.0.1:{port}")),
-        (&another, format!("127.0.0.1:{port}")),
-    ] {
-        let answer = client.get(url.clone()).header("host", &host).send().await?;
-        assert_eq!(answer.status(), 404, "{url} {host}");
-        assert!(answer.text().await?.contains("This link is not valid"));
-    }
-    assert_eq!(client.post(receipt.clone()).send().await?.status(), 404);
-    assert_eq!(provider.count("/token"), 0, "none of these was taken for the person's own");
-
-    // The person is impatient: they load the page again before the provider has answered.
-    provider.script(move |request| match request.path.as_str() {
-        "/token" => {
-            let _ = held.lock().map(|held| held.recv_timeout(Duration::from_secs(20)));
-            Some(Welcome::default().token)
-        }
-        _ => Some(Answer::json(200, &json!({ "id": "1", "name": "ada" }))),
-    });
-    let load = || {
-        let request = client.get(receipt.clone()).send();
-        tokio::spawn(async move { request.await?.text().await })
-    };
-    let pages = [load(), load()];
-    let requests: Api<ConsentRequest> = Api::namespaced(ground.client.clone(), "listener");
-    eventually("the code is being redeemed", SOON, async || {
-        let all = requests.list(&ListParams::default()).await?.items;
-        let phase = all.first().and_then(|request| request.status.as_ref()?.phase);
-        Ok((phase == Some(Phase::Redeeming)).then_some(()))
-    })
-    .await?;
-    release.send(())?;
-    for page in pages {
-        let text = page.await??;
-        for part in ["Connected", "Payroll", "listener/crm", "ada"] {
-            assert!(text.contains(part), "{part}: {text}");
-        }
-    }
-    assert_eq!(terminal.end().await?.code, Some(0));
     Ok(())
 }
 

@@ -73,6 +73,22 @@ export class Visit {
     return this.shown();
   }
 
+  // As the browser's own buttons do.
+  async reload() {
+    await this.page.reload();
+    return this.shown();
+  }
+
+  async back() {
+    await this.page.goBack();
+    return this.shown();
+  }
+
+  async forward() {
+    await this.page.goForward();
+    return this.shown();
+  }
+
   async signIn(provider, person) {
     await signIn[provider](this.page, person);
   }
