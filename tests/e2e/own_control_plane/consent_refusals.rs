@@ -114,7 +114,8 @@ impl Scene {
             review(request(json!({ "connectionRef": fresh("reference of another type") }))),
             json!({ "apiVersion": fresh("another version"), "request": fresh("another request") }),
         ] {
-            let url = format!("{}/admission/consent-requests", self.people.admission.url());
+            let admission = self.people.stage.settings.admission.context("admission")?;
+            let url = format!("{}/admission/consent-requests", admission.url());
             let reply = client.post(url).json(&body).send().await?;
             let headers = format!("{:?}", reply.headers());
             said.push(format!("{headers} {}", reply.text().await?));

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::{AUTHORIZE, Stage};
 use crate::fixtures::Ground;
 use crate::person::{Asked, ask, with_own_app};
-use crate::support::installation::AdmissionPort;
 use crate::support::walker::{Page, Walker};
 
 /// The boundary at which the API server asks the operator about a request.
@@ -29,7 +28,6 @@ pub(super) enum Attempt {
 pub(super) struct PeopleScene {
     pub(super) stage: Stage,
     pub(super) ground: Ground,
-    pub(super) admission: AdmissionPort,
 }
 
 /// A connector for people at this provider.
@@ -49,15 +47,11 @@ pub(super) fn connector_for_people(endpoint: &dyn Fn(&str) -> String) -> Value {
 }
 
 impl PeopleScene {
-    /// With admission, which every start of the operator serves at the same port.
     pub(super) async fn new(name: &str) -> Result<Self> {
-        let mut stage = Stage::new(name).await?;
-        let admission = AdmissionPort::take()?;
-        admission.install(&stage.control_plane)?;
-        stage.settings.more.extend(admission.arguments());
+        let stage = Stage::new(name).await?;
         let ground = stage.ground(name).await?;
         ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
-        Ok(Self { stage, ground, admission })
+        Ok(Self { stage, ground })
     }
 
     pub(super) async fn connector(&self, name: &str) -> Result<()> {
