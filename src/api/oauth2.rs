@@ -19,7 +19,8 @@ pub struct OAuth2 {
     #[schemars(length(max = 2048))]
     pub issuer: Option<String>,
 
-    /// How strictly the `iss` parameter of an authorization response is asked for (RFC 9207).
+    /// How strictly the `iss` parameter of an authorization response is asked for (RFC 9207). In YAML, "Off" needs its
+    /// quotes: it is a boolean without them.
     #[serde(default)]
     pub iss: IssuerCheck,
 
@@ -57,7 +58,7 @@ pub struct OAuth2 {
     #[serde(default)]
     pub scopes: Scopes,
 
-    /// Whether the server takes part in PKCE (RFC 7636).
+    /// Whether the server takes part in PKCE (RFC 7636). In YAML, "Off" needs its quotes: it is a boolean without them.
     #[serde(default)]
     pub pkce: Pkce,
 

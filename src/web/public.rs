@@ -67,9 +67,7 @@ async fn limited(State(public): State<Public>, request: Request, next: Next) -> 
         let interrupted = pages::failed(language, &Failure::Interrupted, None);
         return page(StatusCode::TOO_MANY_REQUESTS, interrupted, Form::None);
     }
-    // Fetch Metadata says how a browser came here; what says nothing is no browser of today.
-    let destination = request.headers().get("sec-fetch-dest").and_then(|value| value.to_str().ok());
-    if destination.is_some_and(|destination| destination != "document" && destination != "empty") {
+    if is_embedded(request.headers()) || is_speculative(request.headers()) {
         return refused(request.headers(), LinkRefusal::NotValid);
     }
     guarded(language, next.run(request).await)
@@ -86,6 +84,18 @@ fn guarded(language: Language, response: Response) -> Response {
         guarded.headers_mut().insert(header::ALLOW, allowed.clone());
     }
     guarded
+}
+
+/// Whether something else than a person's navigation asks (Fetch Metadata). What says nothing is no browser of today.
+fn is_embedded(headers: &HeaderMap) -> bool {
+    let destination = headers.get("sec-fetch-dest").and_then(|value| value.to_str().ok());
+    destination.is_some_and(|destination| destination != "document")
+}
+
+/// Whether a browser asks ahead of its person, who may never come: a code is good once.
+fn is_speculative(headers: &HeaderMap) -> bool {
+    let purpose = headers.get("sec-purpose").and_then(|value| value.to_str().ok());
+    purpose.is_some_and(|purpose| purpose.contains("prefetch"))
 }
 
 async fn front(headers: HeaderMap) -> Response {

@@ -106,6 +106,12 @@ impl Ground {
         Ok(())
     }
 
+    /// Changes a part of a Connection.
+    pub(crate) async fn patch(&self, connection: &str, change: Value) -> Result<()> {
+        self.connections().patch(connection, &PatchParams::default(), &Patch::Merge(change)).await?;
+        Ok(())
+    }
+
     /// Waits until a condition has this status and reason, and gives the Connection.
     pub(crate) async fn until(
         &self,

@@ -7,6 +7,7 @@ mod support;
 mod attacks;
 mod fixtures;
 mod person;
+mod welcome;
 mod world;
 
 mod observability;

@@ -7,7 +7,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use liaison::api::consent_request::{ConnectionIdentity, Phase};
+use liaison::api::names::{TOKEN_RECORD_KEY, token_secret};
 use liaison::api::{ConsentRequest, ConsentRequestSpec};
+use liaison::cluster::load_or_create_keyring;
+use liaison::envelope::{RecordContext, TokenRecord};
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -16,6 +19,7 @@ use crate::support::control_plane::ControlPlane;
 use crate::support::free_port;
 use crate::support::identity_provider::{PASSWORD, USERNAME, WEB_CLIENT_ID, WEB_CLIENT_SECRET};
 use crate::support::oidc_provider;
+use crate::support::operator::OPERATOR_NAMESPACE;
 use crate::support::waiting::{SOON, eventually};
 use crate::support::walker::{Page, Walker};
 use crate::world::World;
@@ -111,14 +115,24 @@ pub(crate) async fn leave(walker: &mut Walker, link: &str) -> Result<Page> {
 }
 
 /// Signs in and consents at a provider's page, and stops at the first address of ours.
-pub(crate) async fn sign_in(walker: &mut Walker, mut page: Page, public_url: &str) -> Result<Url> {
+pub(crate) async fn sign_in(walker: &mut Walker, page: Page, public_url: &str) -> Result<Url> {
+    sign_in_as(walker, page, public_url, "ada").await
+}
+
+/// The same under this name, where the provider knows whoever comes.
+pub(crate) async fn sign_in_as(
+    walker: &mut Walker,
+    mut page: Page,
+    public_url: &str,
+    login: &str,
+) -> Result<Url> {
     for _ in 0..8 {
         let form = page.form(&[])?.1;
         let has = |name: &str| form.iter().any(|(known, _)| known == name);
         let fields: &[(&str, &str)] = if has("username") {
             &[("username", USERNAME), ("password", PASSWORD)]
         } else if has("login") {
-            &[("login", "ada"), ("password", "any")]
+            &[("login", login), ("password", "any")]
         } else {
             &[]
         };
@@ -147,14 +161,46 @@ pub(crate) async fn come_back(walker: &mut Walker, callback: &Url) -> Result<Str
 
 /// The whole consent of a person who does everything right.
 pub(crate) async fn consent(ground: &Ground, connection: &str, public_url: &str) -> Result<Asked> {
+    consent_as(ground, connection, public_url, "ada").await
+}
+
+/// The same under this name, where the provider knows whoever comes.
+pub(crate) async fn consent_as(
+    ground: &Ground,
+    connection: &str,
+    public_url: &str,
+    login: &str,
+) -> Result<Asked> {
+    let asked = hand_over(ground, connection, public_url, login).await?;
+    asked.until(Phase::Succeeded).await?;
+    Ok(asked)
+}
+
+/// A person's part of a consent, up to the receipt; what becomes of it is for the test to see.
+pub(crate) async fn hand_over(
+    ground: &Ground,
+    connection: &str,
+    public_url: &str,
+    login: &str,
+) -> Result<Asked> {
     let asked = ask(&ground.client, ground, connection).await?;
     let mut walker = Walker::new();
     let page = leave(&mut walker, &asked.link().await?).await?;
-    let callback = sign_in(&mut walker, page, public_url).await?;
+    let callback = sign_in_as(&mut walker, page, public_url, login).await?;
     let receipt = come_back(&mut walker, &callback).await?;
     asked.hand_in(&receipt).await?;
-    asked.until(Phase::Succeeded).await?;
     Ok(asked)
+}
+
+/// What who has stolen both etcd and the keyring holds of a Connection.
+pub(crate) async fn stolen_record(ground: &Ground, connection: &str) -> Result<TokenRecord> {
+    let connection = ground.connections().get(connection).await?;
+    let uid = connection.uid().context("uid")?;
+    let secret = ground.secrets().get(&token_secret(&uid)).await?;
+    let sealed = secret.data.context("data")?.remove(TOKEN_RECORD_KEY).context("record")?;
+    let keyring = load_or_create_keyring(&ground.client, OPERATOR_NAMESPACE).await?;
+    let owner = RecordContext { namespace: &ground.namespace, name: &connection.name_any(), uid: &uid };
+    Ok(keyring.open(owner, &sealed.0)?.record)
 }
 
 /// A connector for people at Zitadel.

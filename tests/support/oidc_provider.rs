@@ -98,6 +98,13 @@ impl OidcProvider {
         Ok(log.lines().filter(|line| line.starts_with(&begin) && line.ends_with(&end)).count())
     }
 
+    /// How many refreshes it granted to this person.
+    pub fn refreshes_of(&self, login: &str) -> Result<usize> {
+        let wanted = format!("POST /token 200 refresh_token {login}");
+        let log = fs::read_to_string(self.server.log())?;
+        Ok(log.lines().filter(|line| *line == wanted).count())
+    }
+
     pub fn server(&mut self) -> &mut Guarded {
         &mut self.server
     }

@@ -359,11 +359,23 @@ pub fn again(request: &ConsentRequest) -> String {
 }
 
 /// Whether a consent that failed for this reason says something of its Connection: what the provider answered, or what
-/// became of the answer. All else is between the request and who made it, and may be anybody's doing.
+/// became of the answer. What the Connection lacks is said by its own conditions, as long as it lacks it. All else is
+/// between the request and who made it, and may be anybody's doing.
 pub fn says_something_of_connection(reason: Reason) -> bool {
     !matches!(
         reason,
-        Reason::RequesterNotStamped
+        Reason::FolderNotFound
+            | Reason::FolderNotReady
+            | Reason::NamespaceTerminating
+            | Reason::ConnectorNotFound
+            | Reason::ConnectorInvalid
+            | Reason::AuthTypeRequired
+            | Reason::AuthTypeNotSupported
+            | Reason::ParametersMissing
+            | Reason::ParametersInvalid
+            | Reason::CredentialsMissing
+            | Reason::ClientCredentialsMissing
+            | Reason::RequesterNotStamped
             | Reason::ConsentOutdated
             | Reason::ConsentNotNeeded
             | Reason::Suspended

@@ -46,10 +46,13 @@ const provider = new Provider(`http://127.0.0.1:${PORT}`, {
   },
 });
 
-// One line for each request, so that a test can count them in the log.
+// One line for each request, so that a test can count them in the log; token requests with their
+// grant and the person whose tokens they bring.
 provider.use(async (context, next) => {
   await next();
-  console.log(`${context.method} ${context.path} ${context.status} ${context.querystring}`);
+  const { params, entities } = context.oidc ?? {};
+  const more = [params?.grant_type, entities?.Account?.accountId, context.querystring];
+  console.log([context.method, context.path, context.status, ...more.filter(Boolean)].join(" "));
 });
 
 provider.listen(Number(PORT), "127.0.0.1");
