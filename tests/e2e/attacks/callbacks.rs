@@ -132,6 +132,8 @@ async fn a_callback_counts_in_the_browser_that_began_as_it_was_sent_and_once() -
     let callback = follow(&mut adas, &asked.link().await?).await?;
     let others_callback = follow(&mut eves, &others.link().await?).await?;
     let (own, other) = (sessions(&adas), sessions(&eves));
+    let states = [&callback, &others_callback].map(|callback| query(callback, "state"));
+    ensure!(states[0] != states[1] && states.iter().all(|state| state.len() == 43), "256 bits: {states:?}");
     let (own_cookie, other_cookie) = own.first().zip(other.first()).context("a cookie of each")?;
     let started = asked.until(Phase::Started).await?;
 

@@ -165,8 +165,7 @@ async fn another_site_neither_posts_for_a_person_nor_shows_our_pages_as_its_own(
         ensure!(answered.status == 404, "{from}: {}", answered.status);
     }
     let others = ["/", "/connections/a/b", "/callback/people?code=a&state=b", target.as_str()];
-    for destination in ["iframe", "frame", "image", "script", "object", "embed", "style", "worker", "report"]
-    {
+    for destination in ["iframe", "frame", "image", "script", "object", "embed", "style", "worker", "empty"] {
         for target in others {
             let headers = [("Sec-Fetch-Dest", destination)];
             for method in ["GET", "POST"] {
@@ -185,11 +184,12 @@ async fn another_site_neither_posts_for_a_person_nor_shows_our_pages_as_its_own(
     let callback = sign_in(&mut walker, page, &installation.leader.public_url()).await?;
     let cookie = sessions(&walker).pop().map(|(name, value)| format!("{name}={value}")).context("cookie")?;
     let query = callback.query().unwrap_or_default();
-    for destination in ["iframe", "image", "script"] {
-        let headers = [("Sec-Fetch-Dest", destination), ("Cookie", cookie.as_str())];
+    let hints = ["iframe", "image", "script", "empty"].map(|destination| ("Sec-Fetch-Dest", destination));
+    for hint in hints.into_iter().chain([("Sec-Purpose", "prefetch;prerender")]) {
+        let headers = [hint, ("Cookie", cookie.as_str())];
         let target = format!("{}?{query}", callback.path());
         let sent = Sent { method: "GET", target: &target, headers: &headers, body: "" };
-        ensure!(site.ask(&sent).await?.status == 404, "{destination}");
+        ensure!(site.ask(&sent).await?.status == 404, "{hint:?}");
     }
     ensure!(phase_of(&asked).await? == Phase::Started);
     installation.nothing_came_of_it(&ground).await
