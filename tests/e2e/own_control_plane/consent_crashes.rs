@@ -113,7 +113,7 @@ impl Scene {
     async fn consent(&self, name: &str) -> Result<Shown> {
         let ended = match self.people.attempt(name).await? {
             Attempt::Told(page) => {
-                ensure!(page.contains("Run kubectl liaison connect again"), "{page}");
+                ensure!(page.contains("run kubectl liaison connect again"), "{page}");
                 return Ok(Shown::Page);
             }
             Attempt::Ended(ended) => ended,
