@@ -19,6 +19,6 @@ LABEL org.opencontainers.image.title="liaison" \
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /usr/local/bin/liaison /liaison
 USER 65532:65532
-EXPOSE 8400 8401
+EXPOSE 8400 8401 8443
 ENTRYPOINT ["/liaison"]
 CMD ["run"]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -107,7 +107,7 @@ pub enum RedirectMode {
     PerConnector,
     /// One address for each connection; needed where a parameter reaches the provider's host name.
     PerConnection,
-    /// One address for all; only with an issuer that is checked.
+    /// One address for all; only with an issuer that is checked, and whose metadata names the endpoints.
     Shared,
 }
 
@@ -281,4 +281,69 @@ pub struct ConnectorStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+
+    /// What the issuer says of itself, where the endpoints come from there. It stays in use while it cannot be renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<IssuerMetadata>,
+
+    /// The last time that the issuer was asked for its metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_fetch: Option<MetadataFetch>,
+}
+
+/// What an issuer says of itself (RFC 8414; OpenID Connect Discovery 1.0), as far as it is used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerMetadata {
+    /// Whose metadata it is, as the Connector and the metadata both name it.
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer: String,
+
+    /// Authorization endpoint.
+    #[schemars(length(min = 1, max = 2048))]
+    pub authorization_endpoint: String,
+
+    /// Token endpoint.
+    #[schemars(length(min = 1, max = 2048))]
+    pub token_endpoint: String,
+
+    /// Revocation endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub revocation_endpoint: Option<String>,
+
+    /// Introspection endpoint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub introspection_endpoint: Option<String>,
+
+    /// When it was fetched.
+    pub time: Time,
+}
+
+/// One time that an issuer was asked for its metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetadataFetch {
+    /// When it was asked.
+    pub time: Time,
+
+    /// Digest of everything that this depended on; a change of it is worth asking again.
+    #[schemars(length(max = 64))]
+    pub inputs: String,
+
+    /// Failures in a row, this one included; they space out.
+    #[schemars(range(min = 0))]
+    pub failures: i64,
+
+    /// When it is asked again, if nothing changes before.
+    pub due_at: Time,
+
+    /// Requests are limited in number over time, also where a change is worth one; each moves this time on.
+    pub paid_until: Time,
+
+    /// Why there was no usable answer, and what to do; absent where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
 }

@@ -13,7 +13,8 @@ use super::schema::{optional_json_pointer, parameter_map, scope_list};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OAuth2 {
-    /// Issuer identifier, where the server names one (RFC 8414).
+    /// Issuer identifier, where the server names one (RFC 8414). With a shared redirect address the endpoints come
+    /// from its metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     pub issuer: Option<String>,
@@ -32,10 +33,11 @@ pub struct OAuth2 {
     #[schemars(length(max = 2048))]
     pub authorize_url: Option<String>,
 
-    /// Token endpoint (RFC 6749, section 3.2).
-    #[serde(rename = "tokenURL")]
+    /// Token endpoint (RFC 6749, section 3.2). Needed unless endpoints come from the issuer's metadata, as with a
+    /// shared redirect address.
+    #[serde(default, rename = "tokenURL", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
-    pub token_url: String,
+    pub token_url: Option<String>,
 
     /// Where tokens are refreshed, if not at the token endpoint.
     #[serde(default, rename = "refreshURL", skip_serializing_if = "Option::is_none")]

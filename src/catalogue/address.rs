@@ -85,6 +85,15 @@ impl Address {
         Ok(address)
     }
 
+    /// Parses and checks an address that is no template: one that a server names. It has no brace, which no address has
+    /// as itself (RFC 3986, section 2).
+    pub fn parse_fixed(text: &str) -> Result<Self, AddressFault> {
+        if text.contains(['{', '}']) {
+            return Err(AddressFault::Characters);
+        }
+        Self::parse(text)
+    }
+
     /// The names of its variables in order.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.template.variables()
@@ -226,6 +235,8 @@ pub enum TargetPurpose {
     Account,
     /// Requests of workloads, below the base address.
     Api,
+    /// The metadata of an issuer. No credential goes there, so it is never among the targets of a method.
+    Metadata,
 }
 
 impl fmt::Display for TargetPurpose {
@@ -237,6 +248,7 @@ impl fmt::Display for TargetPurpose {
             Self::Verify => "verify",
             Self::Account => "account",
             Self::Api => "api",
+            Self::Metadata => "metadata",
         })
     }
 }

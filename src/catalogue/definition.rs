@@ -8,7 +8,7 @@ use super::parameters::{ParameterFault, Values};
 use super::pointer::Pointer;
 use super::success::SuccessRule;
 use crate::api::AuthType;
-use crate::api::connector::RedirectMode;
+use crate::api::connector::{IssuerMetadata, RedirectMode};
 
 /// A Connector's description without faults. Made by [`super::check`] alone.
 #[derive(Clone, Debug)]
@@ -82,6 +82,41 @@ impl Definition {
             .as_ref()
             .map(|address| address.render_text(|name| values.get(name), &|_, _| true))
             .transpose()
+    }
+
+    /// The issuer whose metadata names the endpoints that this description leaves open, where there is one.
+    pub fn metadata_issuer(&self) -> Option<&str> {
+        if self.redirect != RedirectMode::Shared {
+            return None;
+        }
+        let method = self.methods.iter().find(|method| method.auth_type().needs_person())?;
+        method.oauth2()?.issuer.as_deref()
+    }
+
+    /// The same with the endpoints that its issuer names; nothing where the metadata is another issuer's, or holds
+    /// what is no address.
+    pub fn with_metadata(&self, metadata: &IssuerMetadata) -> Option<Self> {
+        if self.metadata_issuer() != Some(metadata.issuer.as_str()) {
+            return None;
+        }
+        let required = |text: &str| Address::parse_fixed(text).ok();
+        let optional = |text: &Option<String>| match text {
+            Some(text) => required(text).map(Some),
+            None => Some(None),
+        };
+        let authorize = required(&metadata.authorization_endpoint)?;
+        let token = required(&metadata.token_endpoint)?;
+        let revoke = optional(&metadata.revocation_endpoint)?;
+        let introspect = optional(&metadata.introspection_endpoint)?;
+        let mut completed = self.clone();
+        for method in completed.methods.iter_mut().filter(|method| method.auth_type().needs_person()) {
+            let Some(endpoints) = &mut method.endpoints else { continue };
+            endpoints.authorize = Some(authorize.clone());
+            endpoints.token = Some(token.clone());
+            endpoints.revoke.clone_from(&revoke);
+            endpoints.introspect.clone_from(&introspect);
+        }
+        Some(completed)
     }
 
     /// Every place that credentials of this method go to, sorted, without repetitions.

@@ -204,6 +204,8 @@ reasons! {
 
     /// The connector's description has no faults.
     DescriptionValid: Nobody, Settled, "The description has no faults.";
+    /// The issuer's metadata, which names the connector's endpoints, could not be had yet.
+    IssuerMetadataUnavailable: Administrator, Waiting, "The metadata of the connector's issuer is not available.";
     /// The connector's description has faults, all listed.
     DescriptionInvalid: Administrator, Stuck, "The description has faults.";
 }

@@ -79,6 +79,7 @@ impl From<Purpose> for TargetPurpose {
             Purpose::Revoke => Self::Revoke,
             Purpose::Verify => Self::Verify,
             Purpose::Account => Self::Account,
+            Purpose::Metadata => Self::Metadata,
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Purpose {
     Verify,
     /// The connector's account look-up.
     Account,
+    /// The metadata of an issuer, which carries no credential.
+    Metadata,
 }
 
 impl fmt::Display for Purpose {
@@ -30,6 +32,7 @@ impl fmt::Display for Purpose {
             Self::Revoke => "revoke",
             Self::Verify => "verify",
             Self::Account => "account",
+            Self::Metadata => "metadata",
         })
     }
 }

@@ -9,6 +9,7 @@ pub mod failure;
 pub mod id_token;
 mod jwt;
 pub mod message;
+pub mod metadata;
 pub mod token_answer;
 pub mod token_request;
 
@@ -22,6 +23,7 @@ pub use build::BuildFault;
 pub use client::ClientCredentials;
 pub use failure::{Class, Failure};
 pub use id_token::{Expected as ExpectedIdToken, account_from_claims, check_id_token};
+pub use metadata::{is_absent, metadata_requests, parse_metadata};
 pub use token_answer::{TokenGrant, parse as parse_token_answer};
 pub use token_request::{
     TokenKind, client_credentials_request, code_request, refresh_request, revocation_request,

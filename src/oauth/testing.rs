@@ -29,7 +29,8 @@ pub(super) fn definition(yaml: &str) -> Definition {
 #[test]
 fn every_purpose_of_a_request_is_a_purpose_of_a_target() {
     use crate::catalogue::address::TargetPurpose;
-    for purpose in [Purpose::Authorize, Purpose::Token, Purpose::Revoke, Purpose::Verify, Purpose::Account] {
+    use Purpose::{Account, Authorize, Metadata, Revoke, Token, Verify};
+    for purpose in [Authorize, Token, Revoke, Verify, Account, Metadata] {
         assert_eq!(TargetPurpose::from(purpose).to_string(), purpose.to_string());
     }
 }

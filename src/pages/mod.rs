@@ -20,10 +20,9 @@ use base64::engine::general_purpose::STANDARD;
 
 pub use failure::{Failure, ProviderWords};
 pub use language::Language;
-pub use names::ConnectionNames;
+pub use names::{ConnectionNames, is_name_in_namespace};
 pub use target::Target;
 
-use names::is_object_name;
 use texts::Texts;
 use views::Icon;
 use visible::Visible;
@@ -151,8 +150,8 @@ pub fn not_found(language: Language) -> Page {
 /// of that name.
 pub fn connection(language: Language, namespace: &str, name: &str) -> Option<Page> {
     let texts = Texts::of(language);
-    let possible = is_object_name(namespace) && !namespace.contains('.') && is_object_name(name);
-    possible.then(|| Page::of(&views::ConnectionPage { texts, style: STYLE, namespace, name }))
+    is_name_in_namespace(namespace, name)
+        .then(|| Page::of(&views::ConnectionPage { texts, style: STYLE, namespace, name }))
 }
 
 /// The front page: what this is.

@@ -34,8 +34,13 @@ impl ConnectionNames<'_> {
     }
 }
 
+/// Whether an object can have this name in a namespace of this name.
+pub fn is_name_in_namespace(namespace: &str, name: &str) -> bool {
+    is_object_name(namespace) && !namespace.contains('.') && is_object_name(name)
+}
+
 /// Whether a Connection or, without a dot, a namespace can have this name. Such a name is harmless on a command line.
-pub(super) fn is_object_name(name: &str) -> bool {
+fn is_object_name(name: &str) -> bool {
     let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
     bytes.len() <= 63

@@ -25,7 +25,7 @@ pub fn crd(crd: &CustomResourceDefinition) -> anyhow::Result<String> {
     let name = crd.name_any();
     let only_named = ObjectMeta { name: crd.metadata.name.clone(), ..ObjectMeta::default() };
     ensure!(crd.metadata == only_named, "the chart's copy of {name} would lose metadata");
-    let spec = yaml::write(&json!({ "spec": crd.spec })).with_context(|| format!("write {name}"))?;
+    let spec = yaml::text(&json!({ "spec": crd.spec })).with_context(|| format!("write {name}"))?;
     Ok(format!(
         "{{{{- /* Made by `make generate` from src/api; do not edit. */}}}}
 {{{{- if .Values.crds.enabled }}}}

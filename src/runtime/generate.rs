@@ -19,8 +19,8 @@ pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
     let mut files = super::reference::pages();
     for crd in crds::all() {
         let kind = crd.spec.names.plural.clone();
-        let text = yaml::write(&crd).with_context(|| format!("write {}", crd.name_any()))?;
-        files.insert(PathBuf::from(format!("crds/{kind}.yaml")), format!("{NOTICE}{text}"));
+        let yaml = yaml::text(&crd).with_context(|| format!("write {}", crd.name_any()))?;
+        files.insert(PathBuf::from(format!("crds/{kind}.yaml")), format!("{NOTICE}{yaml}"));
         files.insert(chart::crd_path(&crd), chart::crd(&crd)?);
     }
     files.insert(PathBuf::from(chart::ACCESS_PATH), chart::access()?);

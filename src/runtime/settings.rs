@@ -20,7 +20,7 @@ pub struct Settings {
     pub identity: String,
 
     /// Where browsers reach the public listener
-    #[arg(long, env = "LIAISON_PUBLIC_URL", default_value = "http://localhost:8400")]
+    #[arg(long, env = "LIAISON_PUBLIC_URL", default_value = "http://localhost:8400", value_parser = public_url)]
     pub public_url: url::Url,
 
     /// Listener for browsers
@@ -107,11 +107,55 @@ impl Settings {
     }
 }
 
+/// The address that browsers are sent to. Sessions travel there, so that it is https, or this very machine.
+fn public_url(text: &str) -> Result<url::Url, String> {
+    let url: url::Url =
+        text.parse().map_err(|_| "must be an address such as https://liaison.example.com".to_owned())?;
+    let is_here = match url.host() {
+        Some(url::Host::Domain(domain)) => domain == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
+        return Err("must be https; http is only for trials on localhost".to_owned());
+    }
+    let is_plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    if !is_plain || url.fragment().is_some() {
+        return Err("must have no user name, query or fragment".to_owned());
+    }
+    Ok(url)
+}
+
 fn fraction(text: &str) -> Result<f64, String> {
     let fraction: f64 = text.parse().map_err(|_| "must be a number".to_owned())?;
     if (0.02..=0.95).contains(&fraction) {
         Ok(fraction)
     } else {
         Err("must be between 0.02 and 0.95".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("https://liaison.example.com", true)]
+    #[case("https://example.com/liaison/", true)]
+    #[case("http://localhost:8400", true)]
+    #[case("http://127.0.0.1:8400", true)]
+    #[case("http://[::1]:8400", true)]
+    #[case("http://liaison.example.com", false)]
+    #[case("http://localhost.example.com", false)]
+    #[case("ftp://localhost", false)]
+    #[case("https://user@example.com", false)]
+    #[case("https://example.com/?next=x", false)]
+    #[case("https://example.com/#x", false)]
+    #[case("liaison.example.com", false)]
+    fn browsers_are_sent_to_https_or_to_this_very_machine(#[case] text: &str, #[case] taken: bool) {
+        assert_eq!(public_url(text).is_ok(), taken);
     }
 }

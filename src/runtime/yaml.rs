@@ -1,52 +1,48 @@
-//! YAML as Kubernetes' tools read it. They follow YAML 1.1, where a bare `Off` is the boolean false; the writer follows
-//! YAML 1.2 and leaves it bare.
+//! YAML as Kubernetes' tools read it: by version 1.1, in which some words without quotes are truth values.
 
 use serde::Serialize;
 
-/// Words that are booleans to YAML 1.1 alone (its type repository, `bool`).
-const BOOLEANS: [&str; 8] = ["y", "yes", "n", "no", "on", "off", "Y", "N"];
+/// Such words, as texts of ours use them.
+const TRUTH_VALUES: [&str; 8] = ["y", "n", "yes", "no", "on", "off", "true", "false"];
 
-/// A value that every reader takes for what it is.
-pub(super) fn write(value: &impl Serialize) -> serde_yaml::Result<String> {
-    let text = serde_yaml::to_string(value)?;
-    Ok(text.lines().map(|line| quoted(line) + "\n").collect())
+/// Writes a document in which every text stays a text.
+pub(super) fn text(document: &impl Serialize) -> Result<String, serde_yaml::Error> {
+    let written = serde_yaml::to_string(document)?;
+    Ok(written.lines().map(quoted).fold(String::new(), |text, line| text + &line + "\n"))
 }
 
+/// A line whose value is quoted where the word would be read as a truth value. Those that are meant as such are
+/// written in small letters, and stay.
 fn quoted(line: &str) -> String {
-    let scalar = line.rfind(' ').map_or(0, |space| space + 1);
-    let (before, word) = line.split_at(scalar);
-    let is_value = before.trim_end().ends_with(['-', ':']);
-    if is_value && BOOLEANS.contains(&word.to_lowercase().as_str()) {
-        return format!("{before}'{word}'");
+    let value = line.rsplit(' ').next().unwrap_or_default();
+    let is_meant = matches!(value, "true" | "false");
+    if is_meant || !TRUTH_VALUES.contains(&value.to_lowercase().as_str()) || !is_scalar(line, value) {
+        return line.to_owned();
     }
-    line.to_owned()
+    let (before, _) = line.split_at(line.len() - value.len());
+    format!("{before}'{value}'")
+}
+
+/// Whether the last word of a line is all of its value, and not the end of a sentence.
+fn is_scalar(line: &str, value: &str) -> bool {
+    let before = line.strip_suffix(value).unwrap_or_default();
+    before.ends_with("- ") || before.ends_with(": ")
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use serde_json::{Value, json};
 
     #[test]
-    fn a_word_that_is_a_boolean_to_others_is_quoted() {
-        let value = json!({ "enum": ["Required", "Off", "no"], "default": "On", "y": "a Off", "text": "One.\nOff\n" });
-        let text = write(&value).unwrap();
-        for line in ["- Required", "- 'Off'", "- 'no'", "default: 'On'", "y: a Off", "  Off"] {
-            assert!(
-                text.lines().any(|written| written == line || written == format!("'{line}'")),
-                "{line}: {text}"
-            );
-        }
-        assert_eq!(serde_yaml::from_str::<Value>(&text).unwrap(), value);
-    }
-
-    #[test]
-    fn every_crd_is_the_same_to_every_reader() {
-        for crd in crate::api::crds::all() {
-            let text = write(&crd).unwrap();
-            let read: Value = serde_yaml::from_str(&text).unwrap();
-            assert_eq!(read, serde_json::to_value(&crd).unwrap());
-            assert!(!text.contains("- Off\n"));
-        }
+    fn a_word_stays_a_text_and_a_truth_value_one() {
+        let document =
+            json!({ "enum": ["Off", "IfPresent"], "default": "No", "nullable": true, "text": "turn it off" });
+        let written = text(&document).unwrap();
+        assert!(written.contains("- 'Off'\n- IfPresent\n"), "{written}");
+        assert!(written.contains("default: 'No'\n") && written.contains("nullable: true\n"), "{written}");
+        assert!(written.contains("text: turn it off\n"), "{written}");
+        assert_eq!(serde_yaml::from_str::<serde_json::Value>(&written).unwrap(), document);
     }
 }

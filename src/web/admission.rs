@@ -86,8 +86,10 @@ async fn answer(reception: &Reception, subject: Reviewed, body: &[u8]) -> Respon
 }
 
 fn parsed(body: &[u8]) -> Result<AdmissionRequest<DynamicObject>, String> {
-    let review: AdmissionReview<DynamicObject> =
-        serde_json::from_slice(body).map_err(|fault| format!("not an AdmissionReview: {fault}"))?;
+    // The fault itself would repeat what it found.
+    let review: AdmissionReview<DynamicObject> = serde_json::from_slice(body).map_err(|fault| {
+        format!("not an AdmissionReview: line {}, column {}", fault.line(), fault.column())
+    })?;
     review.try_into().map_err(|fault| format!("not an AdmissionReview with a request: {fault}"))
 }
 

@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use url::{Url, form_urlencoded};
 
 use crate::domain::consent::LinkRefusal;
-use crate::pages::{self, ConnectionNames, Failure, Page, Start, Target};
+use crate::pages::{self, ConnectionNames, Failure, Language, Page, Start, Target};
 use crate::ports::{Arrival, ConsentDesk, ConsentLink, Departure, Invitation, VisitRefusal};
 
 use super::answer::{self, Form, language, page};
@@ -67,12 +67,35 @@ async fn limited(State(public): State<Public>, request: Request, next: Next) -> 
         let interrupted = pages::failed(language, &Failure::Interrupted, None);
         return page(StatusCode::TOO_MANY_REQUESTS, interrupted, Form::None);
     }
-    // Fetch Metadata says how a browser came here; what says nothing is no browser of today.
-    let destination = request.headers().get("sec-fetch-dest").and_then(|value| value.to_str().ok());
-    if destination.is_some_and(|destination| destination != "document" && destination != "empty") {
+    if is_embedded(request.headers()) || is_speculative(request.headers()) {
         return refused(request.headers(), LinkRefusal::NotValid);
     }
-    next.run(request).await
+    guarded(language, next.run(request).await)
+}
+
+/// What the framework answers by itself, such as that a method is not allowed, becomes a page of ours with all that
+/// guards one.
+fn guarded(language: Language, response: Response) -> Response {
+    if response.headers().contains_key(header::CONTENT_SECURITY_POLICY) {
+        return response;
+    }
+    let mut guarded = page(response.status(), pages::not_found(language), Form::None);
+    if let Some(allowed) = response.headers().get(header::ALLOW) {
+        guarded.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    guarded
+}
+
+/// Whether something else than a person's navigation asks (Fetch Metadata). What says nothing is no browser of today.
+fn is_embedded(headers: &HeaderMap) -> bool {
+    let destination = headers.get("sec-fetch-dest").and_then(|value| value.to_str().ok());
+    destination.is_some_and(|destination| destination != "document")
+}
+
+/// Whether a browser asks ahead of its person, who may never come: a code is good once.
+fn is_speculative(headers: &HeaderMap) -> bool {
+    let purpose = headers.get("sec-purpose").and_then(|value| value.to_str().ok());
+    purpose.is_some_and(|purpose| purpose.contains("prefetch"))
 }
 
 async fn front(headers: HeaderMap) -> Response {
@@ -97,10 +120,10 @@ async fn invite(
     uri: Uri,
     Path((namespace, name)): Path<(String, String)>,
 ) -> Response {
-    let Some(start) = field(uri.query().unwrap_or_default().as_bytes(), "start") else {
+    let start = field(uri.query().unwrap_or_default().as_bytes(), "start");
+    let Some(link) = link(namespace, name, start) else {
         return refused(&headers, LinkRefusal::NotValid);
     };
-    let link = ConsentLink { namespace, name, start };
     match public.desk.invite(&link).await {
         Ok(invitation) => {
             let action = format!("{}/consent/{}/{}", public.base, link.namespace, link.name);
@@ -137,12 +160,12 @@ async fn depart(
 ) -> Response {
     // The form stands on our own page; another site's form is somebody else's idea.
     let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
-    let Some(start) =
-        field(&body, "start").filter(|_| site.is_none_or(|site| matches!(site, "same-origin" | "none")))
-    else {
+    let start =
+        field(&body, "start").filter(|_| site.is_none_or(|site| matches!(site, "same-origin" | "none")));
+    let Some(link) = link(namespace, name, start) else {
         return refused(&headers, LinkRefusal::NotValid);
     };
-    match public.desk.depart(&ConsentLink { namespace, name, start }).await {
+    match public.desk.depart(&link).await {
         Ok(Departure { location, uid, sealed, max_age, .. }) => {
             moving(&headers, &location, &public.cookies.set(&uid, &sealed, max_age))
         }
@@ -176,6 +199,12 @@ fn moving(headers: &HeaderMap, location: &str, cookie: &str) -> Response {
 
 fn refused(headers: &HeaderMap, refusal: LinkRefusal) -> Response {
     answer::refusal(language(headers), &VisitRefusal::Link(refusal))
+}
+
+/// The link that was opened, if there can be a request of that name. The names become part of an address of the API
+/// server, where anything else would ask, with the operator's rights, for something else.
+fn link(namespace: String, name: String, start: Option<String>) -> Option<ConsentLink> {
+    pages::is_name_in_namespace(&namespace, &name).then_some(ConsentLink { namespace, name, start: start? })
 }
 
 /// The one value of a field in a form or query; nothing where it stands twice.

@@ -84,7 +84,9 @@ async fn demo(attended: bool) -> Result<()> {
     say("starting the operator");
     let programs = support::build_folder()?;
     let operator_settings = settings::operator(&zitadel)?;
-    install_admission(&control_plane, &programs, &operator_settings.admission_url)?;
+    if control_plane.is_own() {
+        operator_settings.admission.install_printed(&control_plane, &programs.join("liaison"))?;
+    }
     let options = OperatorOptions {
         program: &programs.join("liaison"),
         arguments: &operator_settings.arguments,
@@ -100,18 +102,6 @@ async fn demo(attended: bool) -> Result<()> {
     }
     outcome?;
     if attended { stay(&control_plane, &zitadel).await } else { Ok(()) }
-}
-
-/// What an installation without Helm applies: `liaison manifests` prints it. The demo's operator acts as who runs it.
-fn install_admission(control_plane: &ControlPlane, programs: &Path, admission_url: &str) -> Result<()> {
-    let who =
-        control_plane.run_kubectl(&["auth", "whoami", "--output=jsonpath={.status.userInfo.username}"])?;
-    let mut manifests = Command::new(programs.join("liaison"));
-    manifests.args(["manifests", "--admission-url", admission_url, "--operator", who.trim()]);
-    let manifests = output_of(&mut manifests).context("liaison manifests")?;
-    let file = control_plane.directory().join("manifests.yaml");
-    std::fs::write(&file, manifests)?;
-    control_plane.run_kubectl(&["apply", "--server-side", "--filename", &file.to_string_lossy()]).map(drop)
 }
 
 /// Applies the examples and waits until they are what they promise.

@@ -75,6 +75,19 @@ impl Ground {
         .await
     }
 
+    /// What somebody is told who applies a Connection that cannot become right: at once where the API server asks the
+    /// operator, else by the condition, in the same words.
+    pub(crate) async fn told(&self, name: &str, spec: Value) -> Result<String> {
+        if let Err(refused) = self.connection(name, spec).await {
+            return Ok(format!("{refused:#}"));
+        }
+        let seen = |connection: &Connection| {
+            connection.status.as_ref().is_some_and(|status| status.observed_generation.is_some())
+        };
+        let reported = self.until_is(name, "is reported", seen).await?;
+        Ok(message(&reported, ConditionType::Ready))
+    }
+
     pub(crate) fn connections(&self) -> Api<Connection> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }

@@ -37,7 +37,7 @@ pub(crate) struct Asked {
 pub(crate) async fn ask(client: &Client, ground: &Ground, connection: &str) -> Result<Asked> {
     let uid = ground.connections().get(connection).await?.uid().context("uid")?;
     let reference = ConnectionIdentity { name: connection.to_owned(), uid };
-    let start = format!("{:x}{:x}", rand_bits()?, rand_bits()?);
+    let start = secret()?;
     let loopback_port = free_port()?;
     let request = ConsentRequest {
         metadata: ObjectMeta { generate_name: Some(format!("{connection}-")), ..ObjectMeta::default() },
@@ -55,11 +55,11 @@ pub(crate) async fn ask(client: &Client, ground: &Ground, connection: &str) -> R
     Ok(Asked { requests, name: made.name_any(), start, loopback_port })
 }
 
-/// Bits that differ from test to test; nobody attacks by guessing here.
-fn rand_bits() -> Result<u128> {
-    let mut bytes = [0_u8; 16];
+/// 256 bits, in the shape of every secret of a consent.
+pub(crate) fn secret() -> Result<String> {
+    let mut bytes = [0_u8; 32];
     aws_lc_rs::rand::fill(&mut bytes).ok().context("randomness")?;
-    Ok(u128::from_be_bytes(bytes))
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 pub(crate) fn s256(text: &str) -> String {

@@ -23,7 +23,7 @@ pub(crate) const TOKEN_SECONDS: u32 = 6;
 const STOCK: usize = 48;
 
 /// Connectors for people that tests may take: the identity providers know their redirect addresses.
-const PEOPLE: usize = 40;
+const PEOPLE: usize = 90;
 
 /// The Connection whose own redirect address the identity providers know.
 pub(crate) const PER_CONNECTION: (&str, &str) = ("own-address", "crm");
@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub control_plane: &'static ControlPlane,
     pub zitadel: Zitadel,
     pub oidc: OidcProvider,
+    /// An identity provider at which nobody ever gets a token: each request for one is an attack that came through.
+    pub untouched: Zitadel,
     /// Where the operator answers probes and metrics.
     pub internal_url: String,
     /// Where browsers reach the operator.
@@ -56,7 +58,8 @@ impl World {
         let control_plane = ControlPlane::shared()?;
         blocking(async || {
             let settings = OperatorSettings {
-                admission: Some(AdmissionPort::take()?),
+                // An existing cluster's API server does not reach this machine's loopback.
+                admission: if control_plane.is_own() { Some(AdmissionPort::take()?) } else { None },
                 ..OperatorSettings::new("world")?
             };
             let public_url = settings.public_url();
@@ -65,11 +68,12 @@ impl World {
             let redirect_uris: Vec<_> = redirect_uris.iter().map(String::as_str).collect();
             let directory = control_plane.directory();
             let zitadel = Zitadel::start(directory, None, &redirect_uris).await?;
+            let untouched = Zitadel::start(directory, None, &redirect_uris).await?;
             let oidc = OidcProvider::start_for_people(directory, TOKEN_SECONDS, &redirect_uris).await?;
             let stock: Vec<_> = (0..STOCK)
                 .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
                 .collect::<std::io::Result<_>>()?;
-            let mut exceptions = vec![zitadel.authority(), oidc.authority()];
+            let mut exceptions = vec![zitadel.authority(), untouched.authority(), oidc.authority()];
             for listener in &stock {
                 exceptions.push(format!("localhost:{}", listener.local_addr()?.port()));
             }
@@ -80,6 +84,7 @@ impl World {
                 control_plane,
                 zitadel,
                 oidc,
+                untouched,
                 internal_url: settings.internal_url(),
                 public_url,
                 people: Mutex::new(people),
@@ -128,6 +133,8 @@ pub(crate) struct OperatorSettings {
     pub identity: String,
     pub internal_port: u16,
     pub public_port: u16,
+    /// The port that its public address names, if that is another replica's.
+    pub replica_of: Option<u16>,
     /// Where the API server asks it, if it does.
     pub admission: Option<AdmissionPort>,
     pub exceptions: Vec<String>,
@@ -144,6 +151,7 @@ impl OperatorSettings {
             identity: identity.to_owned(),
             internal_port: free_port()?,
             public_port: free_port()?,
+            replica_of: None,
             admission: None,
             exceptions: Vec::new(),
             refresh_fraction: 0.5,
@@ -154,7 +162,7 @@ impl OperatorSettings {
     }
 
     pub(crate) fn public_url(&self) -> String {
-        format!("http://localhost:{}", self.public_port)
+        format!("http://localhost:{}", self.replica_of.unwrap_or(self.public_port))
     }
 
     pub(crate) fn internal_url(&self) -> String {

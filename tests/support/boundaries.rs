@@ -2,6 +2,7 @@
 //! provider). A run can be cut at any of them, which kills the operator there.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use super::operator::Operator;
 
@@ -14,13 +15,32 @@ pub enum Side {
     After,
 }
 
-/// A place to cut a run at: the number of the boundary, from 0, and the side.
-pub type Cut = (usize, Side);
+/// A boundary of a run: what passes there, and how many of the same pass before. What happens at the same time comes in
+/// any order, so that a number alone would not find it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub what: String,
+    pub before: usize,
+}
+
+impl Place {
+    /// The places of all that was passed, in their order.
+    pub fn all(passed: &[String]) -> Vec<Self> {
+        let earlier =
+            |number: usize, what: &String| passed[..number].iter().filter(|past| *past == what).count();
+        let place =
+            |(number, what): (usize, &String)| Self { what: what.clone(), before: earlier(number, what) };
+        passed.iter().enumerate().map(place).collect()
+    }
+}
+
+/// A place to cut a run at, and the side.
+pub type Cut = (Place, Side);
 
 /// A request on its way over a boundary.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Passage {
-    number: usize,
+    place: Place,
     /// Whether the operator was killed just now, and the request must get no further.
     pub cut: bool,
 }
@@ -30,6 +50,7 @@ struct State {
     counting: bool,
     passed: Vec<String>,
     cut: Option<Cut>,
+    cut_at: Option<Instant>,
     operator: Option<Operator>,
 }
 
@@ -62,8 +83,13 @@ impl Boundaries {
     /// Counts from now on.
     pub fn begin(&self, cut: Option<Cut>) {
         let mut state = self.state();
-        (state.counting, state.cut) = (true, cut);
+        (state.counting, state.cut, state.cut_at) = (true, cut, None);
         state.passed.clear();
+    }
+
+    /// When the present run was cut, if it was.
+    pub fn cut_at(&self) -> Option<Instant> {
+        self.state().cut_at
     }
 
     /// Counts no more; tells what was passed, and whether the cut was reached.
@@ -79,22 +105,25 @@ impl Boundaries {
         if !state.counting {
             return None;
         }
-        let number = state.passed.len();
+        let before = state.passed.iter().filter(|past| *past == what).count();
         state.passed.push(what.to_owned());
-        Some(Passage { number, cut: cut_here(&mut state, (number, Side::Before)) })
+        let place = Place { what: what.to_owned(), before };
+        Some(Passage { cut: cut_here(&mut state, &place, Side::Before), place })
     }
 
     /// What was asked for has happened; its answer has not been given yet.
-    pub fn leaves(&self, passage: Passage) {
-        cut_here(&mut self.state(), (passage.number, Side::After));
+    pub fn leaves(&self, passage: &Passage) {
+        cut_here(&mut self.state(), &passage.place, Side::After);
     }
 }
 
-fn cut_here(state: &mut State, place: Cut) -> bool {
-    if !state.counting || state.cut != Some(place) {
+fn cut_here(state: &mut State, place: &Place, side: Side) -> bool {
+    let here = state.cut.as_ref().is_some_and(|cut| cut.0 == *place && cut.1 == side);
+    if !state.counting || !here {
         return false;
     }
     state.cut = None;
+    state.cut_at = Some(Instant::now());
     if let Some(operator) = state.operator.take() {
         // Returns when the process is gone: it cannot see an answer any more.
         assert!(operator.kill().is_ok(), "the operator cannot be killed");

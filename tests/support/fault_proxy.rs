@@ -18,13 +18,16 @@ use axum::response::{IntoResponse, Response};
 use futures::StreamExt as _;
 use kube::config::Kubeconfig;
 use secrecy::ExposeSecret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::boundaries::Boundaries;
 use super::waiting;
 
 /// Headers that belong to one connection, or that the client of the other side writes itself.
 const OF_ONE_CONNECTION: [HeaderName; 4] = [HOST, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING];
+
+/// Begins the name of a boundary at which nothing changes, on either side.
+pub const REHEARSAL: &str = "rehearsal: ";
 
 /// A request as the proxy saw it.
 #[derive(Clone, Debug)]
@@ -41,11 +44,19 @@ pub struct Forwarded {
 impl Forwarded {
     /// Whether it changes what people see: neither bookkeeping (leases, Events) nor a rehearsal nor a question.
     pub fn changes_state(&self) -> bool {
+        self.is_write() && !self.is_rehearsal()
+    }
+
+    fn is_rehearsal(&self) -> bool {
+        self.query.contains("dryRun=All")
+    }
+
+    fn is_write(&self) -> bool {
         let resources: Vec<_> = self.path.split('/').collect();
         let bookkeeping = ["leases", "events"].iter().any(|kind| resources.contains(kind));
         let review = self.path.ends_with("reviews");
         let mutating = ["POST", "PUT", "PATCH", "DELETE"].contains(&self.method.as_str());
-        mutating && !bookkeeping && !review && !self.query.contains("dryRun=All")
+        mutating && !bookkeeping && !review
     }
 
     /// `PATCH connections/status`: what, without the names that differ from run to run.
@@ -56,6 +67,17 @@ impl Forwarded {
         let rest = if rest.first() == Some(&"namespaces") && rest.len() > 2 { &rest[2..] } else { rest };
         let subresource = rest.get(2).map(|name| format!("/{name}")).unwrap_or_default();
         format!("{} {}{subresource}", self.method, rest.first().unwrap_or(&""))
+    }
+
+    /// The boundary that it passes, if it does: a write or its rehearsal, with the phase that it brings about.
+    fn boundary(&self, body: &[u8]) -> Option<String> {
+        if !self.is_write() {
+            return None;
+        }
+        let written: Value = serde_json::from_slice(body).unwrap_or_default();
+        let phase = written["status"]["phase"].as_str().map(|phase| format!(" {phase}")).unwrap_or_default();
+        let rehearsal = if self.is_rehearsal() { REHEARSAL } else { "" };
+        Some(format!("{rehearsal}{}{phase}", self.what()))
     }
 }
 
@@ -162,8 +184,8 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         status: 0,
     };
     let body: Bytes = axum::body::to_bytes(body, 1 << 24).await.unwrap_or_default();
-    let passage = if seen.changes_state() { shared.boundaries.arrives(&seen.what()) } else { None };
-    if passage.is_some_and(|passage| passage.cut) {
+    let passage = seen.boundary(&body).and_then(|what| shared.boundaries.arrives(&what));
+    if passage.as_ref().is_some_and(|passage| passage.cut) {
         return record(&shared, seen, (StatusCode::BAD_GATEWAY, "cut off").into_response());
     }
     let address = format!("{}{}", shared.url, parts.uri.path_and_query().map_or("/", |path| path.as_str()));
@@ -195,7 +217,7 @@ async fn forward(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let response = response.body(Body::from_stream(chunks));
     let response = response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response());
     if let Some(passage) = passage {
-        shared.boundaries.leaves(passage);
+        shared.boundaries.leaves(&passage);
     }
     record(&shared, seen, response)
 }

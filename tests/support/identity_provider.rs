@@ -50,7 +50,7 @@ impl Zitadel {
         if !redirect_uris.is_empty() {
             command.env("REDIRECT_URI", redirect_uris.join(","));
         }
-        let server = Guarded::spawn("zitadel", &command, directory)?;
+        let server = Guarded::spawn(&format!("zitadel-{port}"), &command, directory)?;
         let mut this = Self { server, port };
         let discovery = this.endpoint(".well-known/openid-configuration");
         this.server.wait_ready(SOON, async || waiting::answers(&discovery).await).await?;
@@ -89,6 +89,12 @@ impl Zitadel {
         let start = walker.open(link).await?;
         let login = walker.submit(&start, &[]).await?;
         walker.submit(&login, &[("username", USERNAME), ("password", PASSWORD)]).await
+    }
+
+    /// How many requests its token endpoint answered, with any status.
+    pub fn token_requests(&self) -> Result<usize> {
+        let log = fs::read_to_string(self.server.log())?;
+        Ok(log.matches("method=POST path=/oauth/token ").count())
     }
 
     pub fn server(&mut self) -> &mut Guarded {

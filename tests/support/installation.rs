@@ -1,6 +1,6 @@
 //! Parts of an installation by the chart: Helm, and the rights that it gives.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::control_plane::{ControlPlane, output_of};
 use super::operator::{OPERATOR_NAMESPACE, make_namespace};
+use super::own_servers::ADMINISTRATOR;
 use super::{binaries, build_folder, free_port, repository};
 
 /// Release of the tests, and the full name of its objects.
@@ -73,14 +74,31 @@ impl AdmissionPort {
         let url = format!("--set=admission.url={}", self.url());
         apply_rendered(control_plane, "admission", &[&url, "--show-only=templates/admission.yaml"])
     }
+
+    /// The same without Helm, as the operator's program prints it, for an operator with the administrator's rights.
+    pub fn install_printed(self, control_plane: &ControlPlane, program: &Path) -> Result<()> {
+        let mut print = Command::new(program);
+        print.args([
+            "manifests",
+            "--operator",
+            ADMINISTRATOR,
+            "--namespace",
+            OPERATOR_NAMESPACE,
+            "--admission-url",
+        ]);
+        apply(control_plane, "admission", output_of(print.arg(self.url()))?)
+    }
 }
 
 /// Applies a part of what the chart renders.
 pub fn apply_rendered(control_plane: &ControlPlane, part: &str, options: &[&str]) -> Result<()> {
     let template = ["template", RELEASE, "charts/liaison", "--namespace", OPERATOR_NAMESPACE];
-    let rendered = output_of(&mut helm(&[&template, options].concat())?)?;
+    apply(control_plane, part, output_of(&mut helm(&[&template, options].concat())?)?)
+}
+
+fn apply(control_plane: &ControlPlane, part: &str, manifests: String) -> Result<()> {
     let manifest = control_plane.directory().join(format!("{part}.yaml"));
-    std::fs::write(&manifest, rendered)?;
+    std::fs::write(&manifest, manifests)?;
     let manifest = manifest.to_string_lossy();
     control_plane
         .run_kubectl(&["apply", "--server-side", "--namespace", OPERATOR_NAMESPACE, "--filename", &manifest])

@@ -28,6 +28,7 @@ pub mod walker;
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A setting of the person or the machine that runs the tests.
 pub fn environment(name: &str) -> Option<OsString> {
@@ -39,9 +40,23 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A loopback port that nobody listens on at this moment.
+/// Ports below those that the system gives to connections and to listeners that do not choose: one that is free now
+/// stays free until its server has started.
+const PORTS: std::ops::Range<u32> = 10_240..32_000;
+
+/// A loopback port that nobody listens on, and that no other call in this process gets.
 pub fn free_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Several test runs on one machine begin in different places.
+    let start = std::process::id().wrapping_mul(7919);
+    for _ in PORTS {
+        let number = start.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start))?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no port is free between {} and {}", PORTS.start, PORTS.end)
 }
 
 /// Names the one cryptography library before the first TLS connection: with two

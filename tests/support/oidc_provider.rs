@@ -91,6 +91,13 @@ impl OidcProvider {
         Ok(log.lines().filter(|line| line.starts_with(&wanted)).count())
     }
 
+    /// The same with exactly this query, by which a test knows its own requests.
+    pub fn requests_with(&self, method: &str, path: &str, query: &str) -> Result<usize> {
+        let (begin, end) = (format!("{method} /{path} "), format!(" {query}"));
+        let log = fs::read_to_string(self.server.log())?;
+        Ok(log.lines().filter(|line| line.starts_with(&begin) && line.ends_with(&end)).count())
+    }
+
     /// How many refreshes it granted to this person.
     pub fn refreshes_of(&self, login: &str) -> Result<usize> {
         let wanted = format!("POST /token 200 refresh_token {login}");

@@ -18,6 +18,9 @@ const START: Duration = Duration::from_secs(90);
 
 const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
 
+/// Who may do everything.
+pub const ADMINISTRATOR: &str = "administrator";
+
 /// What a cluster without nodes needs; the rest would only cost time.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
      root-ca-certificate-publisher-controller,clusterrole-aggregation-controller,\
@@ -50,7 +53,7 @@ impl OwnServers {
         let administrator = random_token()?;
         let controllers = random_token()?;
         let users = format!(
-            "{administrator},administrator,administrator,\"system:masters\"\n\
+            "{administrator},{ADMINISTRATOR},{ADMINISTRATOR},\"system:masters\"\n\
              {controllers},system:kube-controller-manager,controllers,\"system:masters\"\n"
         );
         fs::write(directory.join("users.csv"), users)?;

@@ -24,6 +24,8 @@ pub struct Page {
 pub struct Walker {
     client: Client,
     pub cookies: BTreeMap<String, BTreeMap<String, String>>,
+    /// What it says of itself with every request.
+    pub headers: HeaderMap,
     /// Every address that was asked for, in order.
     pub visited: Vec<Url>,
 }
@@ -38,7 +40,7 @@ impl Walker {
     #[expect(clippy::unwrap_used, reason = "clippy does not see that a helper belongs to tests")]
     pub fn new() -> Self {
         let client = Client::builder().redirect(Policy::none()).no_proxy().build().unwrap();
-        Self { client, cookies: BTreeMap::new(), visited: Vec::new() }
+        Self { client, cookies: BTreeMap::new(), headers: HeaderMap::new(), visited: Vec::new() }
     }
 
     /// One request and its answer, followed nowhere.
@@ -50,7 +52,7 @@ impl Walker {
     ) -> Result<Page> {
         self.visited.push(url.clone());
         let host = url.host_str().unwrap_or_default().to_owned();
-        let mut request = self.client.request(method, url.clone());
+        let mut request = self.client.request(method, url.clone()).headers(self.headers.clone());
         let cookies = self.cookies.entry(host).or_default();
         if !cookies.is_empty() {
             let pairs: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();

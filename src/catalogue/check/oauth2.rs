@@ -6,6 +6,7 @@ use super::templates::{HostRule, Known};
 use crate::api::AuthType;
 use crate::api::connector::{ConnectorSpec, RedirectMode, RequestMethod};
 use crate::api::oauth2::{IssuerCheck, Lifetime, OAuth2, RequestFormat, Scopes, TokenResponseMapping};
+use crate::catalogue::address::Address;
 use crate::catalogue::fault::Faults;
 use crate::catalogue::method::Endpoints;
 use crate::catalogue::parameters::Declared;
@@ -39,15 +40,14 @@ pub(super) fn endpoints(
     let address = |faults: &mut Faults, name: &str, text: Option<&str>, rule| {
         text.and_then(|text| plain.address(faults, &format!("{field}.{name}"), text, rule))
     };
-    issuer(faults, field, oauth2, &plain, parameters);
     if shared {
         shared_redirect(faults, field, oauth2);
     } else {
+        issuer(faults, field, oauth2, &plain, parameters);
         required_addresses(faults, field, auth_type, oauth2);
     }
-    let token_url = Some(oauth2.token_url.as_str()).filter(|url| !url.is_empty());
     let authorize = address(faults, "authorizeURL", oauth2.authorize_url.as_deref(), HostRule::Endpoint);
-    let token = address(faults, "tokenURL", token_url, HostRule::Endpoint);
+    let token = address(faults, "tokenURL", oauth2.token_url.as_deref(), HostRule::Endpoint);
     let refresh = address(faults, "refreshURL", oauth2.refresh_url.as_deref(), HostRule::Endpoint);
     let revoke = address(faults, "revokeURL", oauth2.revoke_url.as_deref(), HostRule::Endpoint);
     let introspect = address(faults, "introspectURL", oauth2.introspect_url.as_deref(), HostRule::Endpoint);
@@ -86,7 +86,7 @@ pub(super) fn endpoints(
 }
 
 fn required_addresses(faults: &mut Faults, field: &str, auth_type: AuthType, oauth2: &OAuth2) {
-    if oauth2.token_url.is_empty() {
+    if oauth2.token_url.is_none() {
         faults.add(format!("{field}.tokenURL"), "is required");
     }
     if auth_type.needs_person() && oauth2.authorize_url.is_none() {
@@ -120,15 +120,16 @@ fn issuer(faults: &mut Faults, field: &str, oauth2: &OAuth2, known: &Known<'_>, 
 
 /// With one redirect address for all, only a checked issuer tells whose answer arrived (RFC 9207).
 fn shared_redirect(faults: &mut Faults, field: &str, oauth2: &OAuth2) {
-    if oauth2.issuer.is_none() {
-        faults.add(format!("{field}.issuer"), "is required with redirect: Shared");
+    match &oauth2.issuer {
+        None => faults.add(format!("{field}.issuer"), "is required with redirect: Shared"),
+        Some(text) => shared_issuer(faults, &format!("{field}.issuer"), text),
     }
     if oauth2.iss != IssuerCheck::Required {
         faults.add(format!("{field}.iss"), "must be Required with redirect: Shared");
     }
     let static_ones = [
         ("authorizeURL", oauth2.authorize_url.is_some()),
-        ("tokenURL", !oauth2.token_url.is_empty()),
+        ("tokenURL", oauth2.token_url.is_some()),
         ("refreshURL", oauth2.refresh_url.is_some()),
         ("revokeURL", oauth2.revoke_url.is_some()),
         ("introspectURL", oauth2.introspect_url.is_some()),
@@ -138,6 +139,20 @@ fn shared_redirect(faults: &mut Faults, field: &str, oauth2: &OAuth2) {
             format!("{field}.{name}"),
             "must not be set with redirect: Shared: endpoints come from the issuer's metadata",
         );
+    }
+}
+
+/// The issuer of all connections of the connector, whose metadata is asked for once for all of them.
+fn shared_issuer(faults: &mut Faults, field: &str, text: &str) {
+    let Some(address) = faults.take(field, Address::parse(text)) else { return };
+    if address.variables().next().is_some() {
+        faults.add(
+            field,
+            "must have no parameters with redirect: Shared: one metadata document serves all connections",
+        );
+    }
+    if text.contains('?') {
+        faults.add(field, "must not have a query (RFC 8414, section 2)");
     }
 }
 

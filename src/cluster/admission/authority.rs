@@ -106,7 +106,7 @@ impl Keeper {
             let pause = match self.pass(&mut shown).await {
                 Ok(()) => {
                     self.tell(Ok(()));
-                    LOOK_AGAIN.min(self.lifetimes.settle / 2)
+                    LOOK_AGAIN.min(self.lifetimes.settle / 2).min(self.lifetimes.leaf / 4)
                 }
                 Err(fault) => {
                     self.tell(Err(fault.to_string()));

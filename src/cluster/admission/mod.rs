@@ -1,9 +1,9 @@
 //! The desk at which the API server asks before it stores what people write. Every replica has one: it reads what the
 //! watches show and what it looks up, and writes nothing.
 
+mod asked;
 pub mod authority;
 mod certificates;
-mod reviews;
 
 use std::sync::Arc;
 
@@ -24,22 +24,28 @@ use crate::domain::admission::{
 use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, ReviewFault, Reviewed};
 
+use super::review::{Subject, may};
 use super::watch::{self, Watched};
 use super::{Guarded, connector};
-use reviews::{Asked, may};
+use asked::Asked;
 
 /// Connections that a refusal names at most.
 const NAMED_CONNECTIONS: u32 = 20;
 
-/// Deletes what belongs to something that is gone; it is never kept from it.
-const GARBAGE_COLLECTOR: &str = "system:serviceaccount:kube-system:generic-garbage-collector";
+/// Who deletes what belongs to something that is gone, in the two ways in which clusters run these controllers. They
+/// are never kept from it.
+const CLEANERS: [&str; 3] = [
+    "system:serviceaccount:kube-system:generic-garbage-collector",
+    "system:serviceaccount:kube-system:namespace-controller",
+    "system:kube-controller-manager",
+];
 
 /// What admission has at hand, on every replica.
 pub struct Desk {
     client: Client,
     keyring: Arc<Keyring>,
     operator_namespace: String,
-    definitions: connector::Definitions,
+    definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
     requests: Store<Guarded<ConsentRequest>>,
@@ -53,13 +59,17 @@ impl Desk {
         operator_namespace: &str,
         tasks: &mut JoinSet<()>,
     ) -> Self {
+        let definitions = Arc::new(connector::Definitions::default());
         Self {
             keyring,
             operator_namespace: operator_namespace.to_owned(),
-            definitions: connector::Definitions::default(),
-            connectors: kept(watch::objects(Api::all(client.clone())), tasks),
-            folders: kept(watch::objects(Api::all(client.clone())), tasks),
-            requests: kept(watch::objects(Api::all(client.clone())), tasks),
+            connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
+                let definitions = Arc::clone(&definitions);
+                move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
+            }),
+            folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            requests: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            definitions,
             client: client.clone(),
         }
     }
@@ -75,32 +85,33 @@ impl Desk {
     }
 
     fn connector(&self, name: &str) -> ConnectorSeen {
-        match self.connectors.get(&ObjectRef::new(name)).as_deref().map(|object| &object.0) {
+        self.seen(self.connectors.get(&ObjectRef::new(name)).as_deref())
+    }
+
+    fn seen(&self, connector: Option<&Guarded<Connector>>) -> ConnectorSeen {
+        match connector.map(|object| &object.0) {
             Some(Ok(connector)) => ConnectorSeen::found(connector, self.definitions.state_of(connector)),
+            // One that does not fit its kind is of as little use as none.
             Some(Err(_)) | None => ConnectorSeen::not_found(),
         }
     }
 
-    /// The same from the API server: nobody is refused by what the watch has not shown yet.
+    /// The same from the API server, for what the watch does not show, or not yet.
     async fn current_connector(&self, name: &str) -> Result<ConnectorSeen, ReviewFault> {
-        let connectors: Api<Connector> = Api::all(self.client.clone());
+        let connectors: Api<Guarded<Connector>> = Api::all(self.client.clone());
         let found = connectors.get_opt(name).await.map_err(fault("read the Connector"))?;
-        Ok(match found {
-            Some(connector) => {
-                let state = self.definitions.state_of(&connector);
-                ConnectorSeen::found(&connector, state)
-            }
-            None => ConnectorSeen::not_found(),
-        })
+        Ok(self.seen(found.as_ref()))
     }
 
+    /// Nobody is refused by a Connector as it was, and one that was just applied counts.
     async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
         let name = &new.spec.connector_ref.name;
-        let ruling = admission::connection(old, new, &self.connector(name));
-        match ruling {
-            Ruling::Refuse(_) => Ok(admission::connection(old, new, &self.current_connector(name).await?)),
-            passes => Ok(passes),
+        let seen = self.connector(name);
+        let ruling = admission::connection(old, new, &seen);
+        if seen.is_usable() && !matches!(ruling, Ruling::Refuse(_)) {
+            return Ok(ruling);
         }
+        Ok(admission::connection(old, new, &self.current_connector(name).await?))
     }
 
     /// Whoever sends credentials elsewhere has to be allowed to read them.
@@ -110,21 +121,20 @@ impl Desk {
         old: &Connection,
         new: &Connection,
     ) -> Result<Ruling, ReviewFault> {
-        let connector = self.connector(&new.spec.connector_ref.name);
+        let name = &new.spec.connector_ref.name;
+        let mut connector = self.connector(name);
+        if !connector.is_usable() {
+            connector = self.current_connector(name).await?;
+        }
         if new.metadata.deletion_timestamp.is_some() || !reaches_other_hosts(&old.spec, &new.spec, &connector)
         {
             return Ok(Ruling::Pass);
         }
         let namespace = new.namespace().unwrap_or_default();
         for secret in referenced_secrets(&new.spec) {
-            let subject = reviews::Subject {
-                verb: "get",
-                group: "",
-                resource: "secrets",
-                namespace: &namespace,
-                name: secret,
-            };
-            if !may(&self.client, asked, &subject).await? {
+            let subject =
+                Subject { verb: "get", group: "", resource: "secrets", namespace: &namespace, name: secret };
+            if !may(&self.client, asked.user, &subject).await.map_err(fault("review access"))? {
                 return Ok(Ruling::Refuse(format!(
                     "a change of spec.parameters that sends credentials to another host needs the right to get secret \
                      \"{secret}\" in namespace \"{namespace}\""
@@ -155,14 +165,9 @@ impl Desk {
         }
         if new.spec.adopt && !old.is_some_and(|old| old.spec.adopt) {
             let namespace = new.namespace_name();
-            let subject = reviews::Subject {
-                verb: "update",
-                group: "",
-                resource: "namespaces",
-                namespace,
-                name: namespace,
-            };
-            if !may(&self.client, asked, &subject).await? {
+            let subject =
+                Subject { verb: "update", group: "", resource: "namespaces", namespace, name: namespace };
+            if !may(&self.client, asked.user, &subject).await.map_err(fault("review access"))? {
                 return Ok(Ruling::Refuse(admission::adoption_refused(namespace)));
             }
         }
@@ -170,7 +175,7 @@ impl Desk {
     }
 
     async fn folder_deleted(&self, asked: &Asked<'_>, old: &Folder) -> Result<Ruling, ReviewFault> {
-        if asked.username() == GARBAGE_COLLECTOR {
+        if CLEANERS.contains(&asked.username()) {
             return Ok(Ruling::Pass);
         }
         let name = old.namespace_name();
@@ -254,16 +259,24 @@ impl AdmissionDesk for Desk {
     }
 }
 
-/// Reads a watch into its store for as long as the tasks live.
-fn kept<K>(watched: Watched<Guarded<K>>, tasks: &mut JoinSet<()>) -> Store<Guarded<K>>
+/// Reads a watch into its store for as long as the tasks live, and tells what is gone.
+fn kept<K>(
+    watched: Watched<Guarded<K>>,
+    tasks: &mut JoinSet<()>,
+    forget: impl Fn(&Guarded<K>) + Send + 'static,
+) -> Store<Guarded<K>>
 where
-    K: Resource<DynamicType = ()> + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
-    let mut changes = watched.changes;
+    let (mut changes, store) = (watched.changes, watched.store.clone());
     tasks.spawn(async move {
         while let Some(change) = changes.next().await {
-            if let Err(error) = change {
-                tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+            match change {
+                Ok(object) if store.get(&ObjectRef::from_obj(&object)).is_none() => forget(&object),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+                }
             }
         }
     });
@@ -288,5 +301,6 @@ fn typed<K: Resource + DeserializeOwned>(object: Option<&DynamicObject>) -> Resu
     object
         .map(|object| object.clone().try_parse::<K>())
         .transpose()
-        .map_err(|error| ReviewFault(format!("the object does not fit its kind: {error}")))
+        // What was found where is not repeated: a value in the wrong place may be a secret, and this is logged.
+        .map_err(|_| ReviewFault("the object does not fit its kind; see `kubectl explain`".to_owned()))
 }

@@ -3,6 +3,7 @@
 mod consent_record;
 mod finalizer;
 mod grant;
+mod metadata;
 mod probe;
 mod revoke;
 mod token;
@@ -22,6 +23,7 @@ use super::Context;
 pub(super) use consent_record::{StoredConsent, rehearse_consent, store_consent};
 pub(super) use finalizer::{hold, let_go};
 pub(super) use grant::{client, exchange};
+pub(super) use metadata::fetch_metadata;
 pub(super) use probe::probe;
 pub(super) use revoke::revoke;
 pub(super) use token::request_token;

@@ -27,10 +27,15 @@ impl ConnectorSeen {
         Self { state, stability: connector.spec.stability }
     }
 
+    /// Whether it is there and has no faults.
+    pub fn is_usable(&self) -> bool {
+        self.definition().is_some()
+    }
+
     fn definition(&self) -> Option<&Definition> {
         match &self.state {
             ConnectorState::Valid { definition, .. } => Some(definition),
-            ConnectorState::NotFound | ConnectorState::Invalid(_) => None,
+            ConnectorState::NotFound | ConnectorState::Invalid(_) | ConnectorState::Unavailable(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ mod learn;
 mod observed;
 mod person;
 mod prepare;
-mod schedule;
+pub(super) mod schedule;
 mod static_credential;
 mod token;
 
@@ -25,6 +25,7 @@ use super::decision::{self, Decision, Event};
 use super::reason::{Fixer, Reason};
 
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, decide_again, learn};
+pub(super) use observed::digest_of;
 pub use observed::{
     ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
 };

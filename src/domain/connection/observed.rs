@@ -66,11 +66,13 @@ pub enum ConnectorState {
     NotFound,
     /// Its description has faults: a line each.
     Invalid(Vec<String>),
+    /// Its description has no faults, and what its issuer has to say is missing: why, and the next step.
+    Unavailable(String),
     /// It can be used.
     Valid {
-        /// The checked description.
+        /// The checked description, with the endpoints that its issuer names.
         definition: Arc<Definition>,
-        /// Identity of this very text: uid and generation.
+        /// Identity of this very text: uid, generation, and a digest of the endpoints that its issuer names.
         identity: String,
     },
 }
@@ -171,6 +173,16 @@ impl TokenFacts {
     pub fn valid_at(&self, now: Timestamp) -> bool {
         self.expires_at.is_none_or(|expires_at| now < expires_at)
     }
+}
+
+/// An unkeyed digest of texts that hold no secret (secrets enter as keyed digests), as 32 hex characters.
+pub(in crate::domain) fn digest_of(parts: &[&str]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part.as_bytes());
+    }
+    hexadecimal(context.finish().as_ref().get(..16).unwrap_or_default())
 }
 
 /// Bytes as text.

@@ -1,14 +1,12 @@
 //! What has to be right before anything can be authenticated, in the order in which a person would mend it.
 
-use aws_lc_rs::digest;
-
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::api::oauth2::ClientAuthentication;
 use crate::api::{AuthType, ConnectionSpec};
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
 use crate::domain::reason::Reason;
 
-use super::observed::{ConnectorState, FolderState, Observed, SecretState, hexadecimal};
+use super::observed::{ConnectorState, FolderState, Observed, SecretState, digest_of};
 
 /// A Connection whose references are all there.
 #[derive(Clone, Debug)]
@@ -132,6 +130,10 @@ fn connector(observed: &Observed) -> Result<(&Definition, &str), Blocked> {
         ConnectorState::Invalid(faults) => Err(Blocked::because(
             Reason::ConnectorInvalid,
             format!("connector {name} has faults that its administrator has to mend: {}", faults.join("; ")),
+        )),
+        ConnectorState::Unavailable(cause) => Err(Blocked::because(
+            Reason::ConnectorInvalid,
+            format!("connector {name} cannot be used yet: {cause}"),
         )),
     }
 }
@@ -328,14 +330,4 @@ fn requested_scopes(observed: &Observed, method: &Method) -> Vec<String> {
         return spec.clone();
     }
     method.oauth2().map(|oauth2| oauth2.scopes.default.clone()).unwrap_or_default()
-}
-
-/// An unkeyed digest of texts that hold no secret (secrets enter as keyed digests), as 32 hex characters.
-fn digest_of(parts: &[&str]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
-    }
-    hexadecimal(context.finish().as_ref().get(..16).unwrap_or_default())
 }

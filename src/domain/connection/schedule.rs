@@ -30,7 +30,7 @@ const PACE: Duration = Duration::from_mins(5);
 const BURST: u32 = 12;
 
 /// A number from 0 to 1 that is always the same for one Connection and one purpose.
-fn share(uid: &str, purpose: &str) -> f64 {
+pub fn share(uid: &str, purpose: &str) -> f64 {
     // The hasher's keys are fixed; across releases of the standard library it may change, which moves a refresh
     // by a few percent of its lifetime and nothing else.
     let mut hasher = DefaultHasher::new();

@@ -266,7 +266,7 @@ fn redeeming(observed: &ObservedConsent, status: ConsentRequestStatus, now: Time
         return waiting(status, Some(now + Duration::from_secs(1)));
     }
     let message = format!(
-        "the operator stopped between the provider's answer and its storing, so the answer is lost; {}",
+        "the operator stopped while it redeemed the code, and the provider's answer, if there was one, is lost; {}",
         again(&observed.request)
     );
     ended(observed, Phase::Failed, Reason::ReconsentRequired, message, now)

@@ -12,7 +12,9 @@ pub struct Terms(BTreeMap<String, String>);
 pub fn terms_of(observed: &Observed, prepared: &Prepared<'_>, redirect_uri: &str) -> Terms {
     let connector = match &observed.connector {
         ConnectorState::Valid { identity, .. } => identity.clone(),
-        ConnectorState::NotFound | ConnectorState::Invalid(_) => String::new(),
+        ConnectorState::NotFound | ConnectorState::Invalid(_) | ConnectorState::Unavailable(_) => {
+            String::new()
+        }
     };
     let generation = observed.connection.metadata.generation.unwrap_or_default();
     let named = [

@@ -89,7 +89,7 @@ pub(super) static TEXTS: Texts = Texts {
 const FAILURES: Failures = Failures {
     declined: [
         "You said no",
-        "The application was not allowed to connect. Nothing has changed.",
+        "This Connection may not act for you at the application. Nothing has changed.",
         "If that was not what you wanted, run `kubectl liaison connect` again.",
     ],
     provider_error: [

@@ -91,7 +91,7 @@ pub(super) static TEXTS: Texts = Texts {
 const FAILURES: Failures = Failures {
     declined: [
         "Vous avez refusé",
-        "L’application n’a pas été autorisée à se connecter. Rien n’a changé.",
+        "Cette connexion n’a pas le droit d’agir pour vous auprès de l’application. Rien n’a changé.",
         "Si ce n’est pas ce que vous vouliez, relancez `kubectl liaison connect`.",
     ],
     provider_error: [

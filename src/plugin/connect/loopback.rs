@@ -112,7 +112,7 @@ async fn receive(
     let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
     let language = Language::of_accept_language(header(header::ACCEPT_LANGUAGE).unwrap_or_default());
     // A name that somebody made to lead here is not this machine's.
-    let is_own = header(header::HOST) == Some(authority.as_str());
+    let is_own = header(header::HOST) == Some(authority.as_str()) && is_navigation(&headers);
     let receipt = receipt(uri.query().unwrap_or_default());
     let (true, &Method::GET, "/", Some(receipt)) = (is_own, &method, uri.path(), receipt) else {
         return answer(StatusCode::NOT_FOUND, pages::not_valid(language));
@@ -125,6 +125,12 @@ async fn receive(
     let page = serving.last_page(language).await;
     serving.under_way.send_modify(|pages| *pages -= 1);
     answer(StatusCode::OK, page)
+}
+
+/// Whether a person's browser comes here, and not an image or a script of some page that guesses ports: a wrong receipt
+/// would end the consent that is under way.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-dest").is_none_or(|destination| destination == "document")
 }
 
 /// The receipt in a query, if it can be one.
@@ -151,6 +157,20 @@ fn answer(status: StatusCode, page: Page) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_page_loads_brings_no_receipt() {
+        let from = |destination: &'static str| {
+            is_navigation(&HeaderMap::from_iter([(
+                header::HeaderName::from_static("sec-fetch-dest"),
+                HeaderValue::from_static(destination),
+            )]))
+        };
+        assert!(from("document") && is_navigation(&HeaderMap::new()));
+        for destination in ["image", "script", "empty", "iframe", ""] {
+            assert!(!from(destination), "{destination}");
+        }
+    }
 
     #[test]
     fn a_receipt_is_taken_once_and_only_in_its_shape() {

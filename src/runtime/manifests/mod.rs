@@ -8,6 +8,8 @@ use url::Url;
 
 use crate::api::crds;
 
+use super::yaml;
+
 const SOURCE: &str = include_str!("admission.yaml");
 
 /// The template that installs admission's objects.
@@ -39,7 +41,7 @@ pub fn all(settings: &Settings) -> anyhow::Result<String> {
     let mut text = String::new();
     for crd in crds::all() {
         text.push_str("---\n");
-        text.push_str(&super::yaml::write(&crd).context("write a CRD")?);
+        text.push_str(&yaml::text(&crd).context("write a CRD")?);
     }
     text.push_str("---\n");
     text.push_str(&admission(settings));
@@ -154,5 +156,22 @@ mod tests {
         }
         let text = serde_json::to_string(&objects).unwrap();
         assert!(text.contains("system:serviceaccount:home:ours"));
+    }
+
+    #[test]
+    fn names_of_our_api_are_spelt_as_the_code_spells_them() {
+        use crate::api::names;
+        let known = [
+            names::FOLDER_LABEL,
+            names::CREATED_BY_ANNOTATION,
+            names::CONFIRM_DELETE_ANNOTATION,
+            names::VERIFY_AT_ANNOTATION,
+            names::REAUTHENTICATE_AT_ANNOTATION,
+        ];
+        for rest in SOURCE.split("liaison.dev/").skip(1) {
+            let end = rest.find(|c: char| !(c.is_ascii_lowercase() || c == '-')).unwrap_or(rest.len());
+            let named = format!("liaison.dev/{}", &rest[..end]);
+            assert!(known.contains(&named.as_str()), "{named}");
+        }
     }
 }

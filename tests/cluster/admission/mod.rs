@@ -1,12 +1,18 @@
 //! Admission on a real API server: policies, and webhooks that an operator with the chart's rights answers.
 
+mod connections;
 mod consent_requests;
+mod folders;
+mod listener;
+mod outages;
+mod rotation;
+mod serving;
 
 use std::path::Path;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Client, ResourceExt};
 use liaison::api::Connection;
@@ -22,7 +28,9 @@ use crate::support::waiting::{SOON, blocking, eventually};
 /// A control plane with the chart's admission, and the operator that it asks.
 pub(crate) struct Stage {
     pub control_plane: ControlPlane,
-    _operator: Operator,
+    pub operator: Operator,
+    /// Where the operator answers probes.
+    pub internal_url: String,
 }
 
 impl Stage {
@@ -41,8 +49,9 @@ impl Stage {
         let port = AdmissionPort::take()?;
         port.install(&control_plane)?;
         let internal_port = free_port()?;
-        let operator = operate(&control_plane, port, internal_port).await?;
-        let stage = Self { control_plane, _operator: operator };
+        let operator = operate(&control_plane, "admission", port, internal_port).await?;
+        let internal_url = format!("http://127.0.0.1:{internal_port}");
+        let stage = Self { control_plane, operator, internal_url };
         stage.policies_are_at_work().await?;
         Ok(stage)
     }
@@ -59,27 +68,37 @@ impl Stage {
 
     /// A namespace of its own for a test, with a user who holds these roles in it.
     async fn user(&self, namespace: &str, roles: &[&str]) -> Result<Client> {
-        let _ = self.control_plane.run_kubectl(&["create", "namespace", namespace]);
-        let user = format!("ada-of-{namespace}");
-        for role in roles {
-            let name = format!("--user={user}");
-            let role_flag = format!("--clusterrole={role}");
-            let bind = ["create", "rolebinding", role, "--namespace", namespace, &role_flag, &name];
-            self.control_plane.run_kubectl(&bind)?;
-        }
-        let client = self.control_plane.client_as(&user, &["staff"]).await?;
-        let mine: Api<Connection> = Api::namespaced(client.clone(), namespace);
-        eventually("the API server knows the roles", SOON, async || {
-            Ok(mine.list(&kube::api::ListParams::default()).await.is_ok().then_some(()))
-        })
-        .await?;
-        Ok(client)
+        user(&self.control_plane, namespace, roles).await
     }
 }
 
-async fn operate(control_plane: &ControlPlane, port: AdmissionPort, internal_port: u16) -> Result<Operator> {
+/// A namespace of its own for a test, with a user who holds these roles in it.
+async fn user(control_plane: &ControlPlane, namespace: &str, roles: &[&str]) -> Result<Client> {
+    control_plane.run_kubectl(&["create", "namespace", namespace])?;
+    let user = format!("ada-of-{namespace}");
+    for role in roles {
+        let name = format!("--user={user}");
+        let role_flag = format!("--clusterrole={role}");
+        let bind = ["create", "rolebinding", role, "--namespace", namespace, &role_flag, &name];
+        control_plane.run_kubectl(&bind)?;
+    }
+    let client = control_plane.client_as(&user, &["staff"]).await?;
+    let mine: Api<Connection> = Api::namespaced(client.clone(), namespace);
+    eventually("the API server knows the roles", SOON, async || {
+        Ok(mine.list(&kube::api::ListParams::default()).await.is_ok().then_some(()))
+    })
+    .await?;
+    Ok(client)
+}
+
+async fn operate(
+    control_plane: &ControlPlane,
+    identity: &str,
+    port: AdmissionPort,
+    internal_port: u16,
+) -> Result<Operator> {
     let mut arguments = vec![
-        "--identity=admission".to_owned(),
+        format!("--identity={identity}"),
         "--public-address=127.0.0.1:0".to_owned(),
         format!("--internal-address=127.0.0.1:{internal_port}"),
         "--log=info,liaison=debug".to_owned(),
@@ -131,6 +150,13 @@ async fn patch(
     let api = api_of(client, namespace, object).map_err(|error| error.to_string())?;
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
     api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(|error| error.to_string())
+}
+
+/// Deletes an object; the error is what the API server says.
+async fn delete(client: &Client, namespace: &str, object: &Value) -> Result<(), String> {
+    let api = api_of(client, namespace, object).map_err(|error| error.to_string())?;
+    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    api.delete(name, &DeleteParams::default()).await.map(drop).map_err(|error| error.to_string())
 }
 
 /// Insists that something was refused with these words.

@@ -18,7 +18,7 @@ mod own_control_plane {
     use super::super::{RELEASE, helm, helm_in, object, parse};
     use crate::support::control_plane::{ControlPlane, Options, output_of};
     use crate::support::free_port;
-    use crate::support::installation::kubeconfig_of;
+    use crate::support::installation::{AdmissionPort, kubeconfig_of};
     use crate::support::operator::{Operator, OperatorOptions};
     use crate::support::run_directory::RunDirectory;
     use crate::support::waiting::{SOON, eventually};
@@ -35,14 +35,19 @@ mod own_control_plane {
         let client = control_plane.client().await?;
         restricted_namespace(&control_plane)?;
 
-        release(&control_plane, "install", &[])?;
+        // The operator is a process beside the cluster; the API server finds it by its address.
+        let admission = AdmissionPort::take()?;
+        let url = format!("--set=admission.url={}", admission.url());
+        release(&control_plane, "install", &[&url])?;
         crds_are_established(&control_plane)?;
         pods_are_admitted(&control_plane, &client).await?;
 
-        let operator = operator_with_rights_of(&control_plane, RELEASE).await?;
+        let operator = operator_with_rights_of(&control_plane, RELEASE, admission).await?;
         the_operator_works(&control_plane, &client).await?;
+        what_cannot_become_right_is_refused(&control_plane)?;
 
-        release(&control_plane, "upgrade", &["--values=tests/cluster/chart/everything.yaml"])?;
+        release(&control_plane, "upgrade", &[&url, "--values=tests/cluster/chart/everything.yaml"])?;
+        what_cannot_become_right_is_refused(&control_plane)?;
         let deployment =
             ["get", "deployment", RELEASE, "--namespace", NAMESPACE, "--output=jsonpath={.spec.replicas}"];
         assert_eq!(control_plane.run_kubectl(&deployment)?, "2");
@@ -53,6 +58,8 @@ mod own_control_plane {
         let leads = uninstall(control_plane.kubeconfig(), &["--wait=0s"]).expect_err("it still leads");
         assert!(leads.to_string().contains("of the operator still leads"), "{leads}");
         drop(operator);
+        // What that attempt has done already.
+        release(&control_plane, "upgrade", &[&url, "--values=tests/cluster/chart/everything.yaml"])?;
 
         let held = held_connections(&client).await?;
         webhooks(&control_plane)?;
@@ -63,7 +70,7 @@ mod own_control_plane {
         let again = uninstall(&hook, &["--deployment", RELEASE])?;
         assert_eq!(again.lines().count(), 2, "nothing was left to do: {again}");
 
-        release(&control_plane, "upgrade", &["--set=replicas=2"])?;
+        release(&control_plane, "upgrade", &[&url, "--set=replicas=2"])?;
         assert_eq!(
             control_plane.run_kubectl(&deployment)?,
             "2",
@@ -73,7 +80,7 @@ mod own_control_plane {
         helm_in(&control_plane, &["uninstall", RELEASE, "--namespace", NAMESPACE, "--no-hooks"])?;
         only_objects_are_left(&control_plane, &client).await?;
 
-        release(&control_plane, "install", &[])?;
+        release(&control_plane, "install", &[&url])?;
         assert_eq!(connections(&client).await?.len(), CONNECTIONS);
         Ok(())
     }
@@ -122,15 +129,20 @@ mod own_control_plane {
         PostParams { dry_run: true, ..PostParams::default() }
     }
 
-    async fn operator_with_rights_of(control_plane: &ControlPlane, account: &str) -> Result<Operator> {
+    async fn operator_with_rights_of(
+        control_plane: &ControlPlane,
+        account: &str,
+        admission: AdmissionPort,
+    ) -> Result<Operator> {
         let port = free_port()?;
-        let arguments = [
+        let mut arguments = vec![
             "--identity=chart".to_owned(),
             "--lease-seconds=4".to_owned(),
             "--provider-timeout=1s".to_owned(),
             "--public-address=127.0.0.1:0".to_owned(),
             format!("--internal-address=127.0.0.1:{port}"),
         ];
+        arguments.extend(admission.arguments());
         let options = OperatorOptions {
             program: Path::new(env!("CARGO_BIN_EXE_liaison")),
             arguments: &arguments,
@@ -138,6 +150,20 @@ mod own_control_plane {
             ready_url: &format!("http://127.0.0.1:{port}/readyz"),
         };
         Operator::start(control_plane, &options).await
+    }
+
+    /// Also after an upgrade, which must not take from the webhooks what the operator has written there.
+    fn what_cannot_become_right_is_refused(control_plane: &ControlPlane) -> Result<()> {
+        let path = control_plane.directory().join("unfit.yaml");
+        std::fs::write(
+            &path,
+            "apiVersion: liaison.dev/v1alpha1\nkind: Connection\nmetadata: {name: unfit, namespace: team-sales}\n\
+             spec: {connectorRef: {name: crm}}\n",
+        )?;
+        let refused = control_plane.run_kubectl(&["create", "--filename", &path.to_string_lossy()]);
+        let refused = refused.err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused.contains("needs parameters: apiKey"), "{refused}");
+        Ok(())
     }
 
     /// A folder, whose namespace is made, and a connection that needs no provider become ready.
@@ -195,7 +221,7 @@ mod own_control_plane {
         Ok(CONNECTIONS - 1)
     }
 
-    /// A webhook configuration of ours, and one of somebody else.
+    /// A webhook configuration of somebody else.
     fn webhooks(control_plane: &ControlPlane) -> Result<()> {
         let path = control_plane.directory().join("webhooks.yaml");
         std::fs::write(&path, include_str!("webhooks.yaml"))?;
@@ -226,7 +252,10 @@ mod own_control_plane {
     ) -> Result<()> {
         let taken = |finalizer: &str| printed.lines().filter(|line| line.contains(finalizer)).count();
         assert_eq!((taken(REVOKE_FINALIZER), taken(FOLDER_FINALIZER)), (held, 1), "{printed}");
-        assert!(printed.contains(r#"ValidatingWebhookConfiguration "liaison": deleted"#), "{printed}");
+        for kind in ["Validating", "Mutating"] {
+            let deleted = format!(r#"{kind}WebhookConfiguration "liaison": deleted"#);
+            assert!(printed.contains(&deleted), "{printed}");
+        }
         let not_revoked = r#"Connection "team-sales/crm-002": took the finalizer liaison.dev/revoke-token away; it was being deleted, and its token was not revoked at the provider"#;
         assert!(printed.contains(not_revoked), "{printed}");
 
@@ -249,7 +278,8 @@ mod own_control_plane {
     /// Objects, CRDs and Secrets stay; what ran is gone; and what stays can be deleted with no operator about.
     async fn only_objects_are_left(control_plane: &ControlPlane, client: &Client) -> Result<()> {
         crds_are_established(control_plane)?;
-        let kinds = "deployments,serviceaccounts,services,roles,rolebindings,ingresses,networkpolicies,configmaps,pdb";
+        let kinds = "deployments,serviceaccounts,services,roles,rolebindings,ingresses,networkpolicies,configmaps,pdb,\
+                     validatingadmissionpolicies,validatingadmissionpolicybindings,mutatingwebhookconfigurations";
         let ours = ["get", kinds, "--output=name"];
         let ours = control_plane.run_kubectl(&[&ours[..], &["--namespace", NAMESPACE]].concat())?;
         let ours: Vec<_> =

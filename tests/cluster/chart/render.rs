@@ -229,6 +229,30 @@ fn the_api_server_asks_by_the_service_or_by_the_address_of_the_values() -> Resul
 }
 
 #[test]
+fn what_the_program_prints_is_what_the_chart_installs() -> Result<()> {
+    let mut print = std::process::Command::new(env!("CARGO_BIN_EXE_liaison"));
+    let printed = parse(&output_of(print.args(["manifests", "--admission-url=https://127.0.0.1:8443"]))?)?;
+    let rendered = render(&["--set=admission.url=https://127.0.0.1:8443"])?;
+    for printed in &printed {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let (kind, name) = (text(&printed["kind"]), text(&printed["metadata"]["name"]));
+        let rendered = object(&rendered, &kind, &name)?;
+        assert_eq!(
+            (&printed["spec"], &printed["webhooks"]),
+            (&rendered["spec"], &rendered["webhooks"]),
+            "{kind} {name}"
+        );
+    }
+    let ours = |kind: &&str| {
+        kind.starts_with("Validating") || kind.starts_with("Mutating") || kind.starts_with("CustomR")
+    };
+    let kinds =
+        |objects: &[Value]| objects.iter().filter_map(|object| object["kind"].as_str()).filter(ours).count();
+    assert_eq!(kinds(&printed), kinds(&rendered));
+    Ok(())
+}
+
+#[test]
 fn people_read_where_to_go_next() -> Result<()> {
     let template = ["install", RELEASE, "charts/liaison", "--namespace=liaison-system"];
     let notes =

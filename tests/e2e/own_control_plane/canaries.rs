@@ -1,49 +1,21 @@
 //! S48: what a provider hands out, and what a person put into a Secret, is found nowhere else.
 
-use std::path::Path;
-
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::core::v1::{ConfigMap, Event, Secret};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Api, ResourceExt};
-use liaison::api::{Connection, Connector, Folder};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::{DeleteParams, Patch, PatchParams};
+use liaison::api::Connection;
 use liaison::domain::conditions::{self, ConditionType};
 use liaison::envelope::Keyring;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::canary::{Canaries, Search};
+use super::canary::Canaries;
+use super::findings::Findings;
 use super::leaky_provider::{CREDENTIAL_ANSWERS, TOKEN_ANSWERS, answer};
 use super::{Stage, report};
 use crate::fixtures::{Ground, client_credentials_connector, token_connector};
 use crate::support::operator::OPERATOR_NAMESPACE;
 use crate::support::waiting::{SOON, eventually};
-
-/// Where the search has been, and what it found there.
-struct Findings<'a> {
-    search: &'a Search,
-    lines: Vec<String>,
-    searched: usize,
-}
-
-impl Findings<'_> {
-    fn look(&mut self, place: &str, text: &[u8]) {
-        self.searched += text.len();
-        self.lines.extend(self.search.hits(text).into_iter().map(|hit| format!("{place}: {hit}")));
-    }
-
-    async fn objects<K>(&mut self, api: Api<K>, kind: &str) -> Result<usize>
-    where
-        K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
-    {
-        let objects = api.list(&ListParams::default()).await?;
-        for object in &objects.items {
-            self.look(kind, &serde_json::to_vec(object)?);
-        }
-        Ok(objects.items.len())
-    }
-}
 
 struct Scene {
     stage: Stage,
@@ -113,49 +85,6 @@ impl Scene {
         let connection = self.ground.until_is(name, "decided", decided).await?;
         Ok(reason(&connection).unwrap_or_default())
     }
-
-    /// All objects that anybody could read, but for Secrets that a person wrote.
-    async fn look_at_objects(&self, findings: &mut Findings<'_>) -> Result<()> {
-        let client = &self.ground.client;
-        anyhow::ensure!(findings.objects(Api::<Connection>::all(client.clone()), "connections").await? > 20);
-        anyhow::ensure!(findings.objects(Api::<Connector>::all(client.clone()), "connectors").await? > 20);
-        anyhow::ensure!(findings.objects(Api::<Folder>::all(client.clone()), "folders").await? > 0);
-        anyhow::ensure!(findings.objects(Api::<Event>::all(client.clone()), "events").await? > 10);
-        findings.objects(Api::<ConfigMap>::all(client.clone()), "configmaps").await?;
-        let secrets = Api::<Secret>::all(client.clone()).list(&ListParams::default()).await?;
-        let ours = secrets.iter().filter(|secret| !secret.labels().contains_key("liaison.dev/credentials"));
-        for secret in ours {
-            findings.look("secrets", &serde_json::to_vec(&secret)?);
-            for value in secret.data.iter().flatten().map(|(_, value)| &value.0) {
-                findings.look("values of secrets", value);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the servers and the operator wrote down: logs, metrics, the audit log.
-    async fn look_at_files(&self, findings: &mut Findings<'_>) -> Result<()> {
-        let directory = self.stage.control_plane.directory();
-        let file = |findings: &mut Findings<'_>, path: &Path, known: &str| -> Result<()> {
-            let text = std::fs::read(path)?;
-            let finds = text.windows(known.len()).any(|window| window == known.as_bytes());
-            anyhow::ensure!(finds, "`{}` is not the text to search in", path.display());
-            findings.look(&path.display().to_string(), &text);
-            Ok(())
-        };
-        for entry in std::fs::read_dir(directory)? {
-            let path = entry?.path();
-            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("operator-")) {
-                file(findings, &path, "TRACE")?;
-            }
-        }
-        file(findings, &directory.join("audit.log"), "client-issued")?;
-        let metrics =
-            reqwest::get(format!("{}/metrics", self.stage.settings.internal_url())).await?.text().await?;
-        anyhow::ensure!(metrics.contains(&self.stage.provider.authority()), "{metrics}");
-        findings.look("metrics", metrics.as_bytes());
-        Ok(())
-    }
 }
 
 #[tokio::test]
@@ -193,9 +122,11 @@ async fn s48_no_secret_is_found_outside_its_place() -> Result<()> {
     let mut found = Vec::new();
     let mut searched = 0;
     for search in [&given_out, &by_people] {
-        let mut findings = Findings { search, lines: Vec::new(), searched: 0 };
-        scene.look_at_objects(&mut findings).await?;
-        scene.look_at_files(&mut findings).await?;
+        let mut findings = Findings::of(search);
+        let objects = findings.look_at_objects(&scene.ground.client).await?;
+        let count = |kind: &str| objects.get(kind).copied().unwrap_or_default();
+        assert!(count("Connection") > 20 && count("Connector") > 20 && count("Event") > 10, "{objects:?}");
+        findings.look_at_files(&scene.stage, "client-issued").await?;
         found.extend(findings.lines);
         searched += findings.searched;
     }

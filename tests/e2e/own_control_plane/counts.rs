@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::{Stage, report};
 use crate::fixtures::{Ground, client_credentials_connector, token_connector};
 use crate::support::audit_log::{AuditEvent, AuditLog, Mark};
+use crate::support::fault_proxy::Forwarded;
 use crate::support::strict_provider::Answer;
 use crate::support::waiting::{SOON, eventually, holds_for};
 
@@ -71,7 +72,7 @@ impl Scene {
         ground.secret("pat", &[("token", "made-by-a-person")]).await?;
         let audit_log = stage.control_plane.audit_log().context("an audit log")?;
         let scene = Self { stage, ground, lifetime, audit_log };
-        scene.settled(scene.audit_log.mark()?).await?;
+        settled(&scene.audit_log, scene.audit_log.mark()?).await?;
         Ok(scene)
     }
 
@@ -81,20 +82,6 @@ impl Scene {
 
     fn personal_access_token() -> Value {
         json!({ "connectorRef": { "name": "token" }, "credentials": { "secretRef": { "name": "pat" } } })
-    }
-
-    /// Waits until the operator has written nothing for a while.
-    async fn settled(&self, from: Mark) -> Result<()> {
-        let mut count = usize::MAX;
-        eventually("the operator has nothing left to write", SOON, async || {
-            let before = std::mem::replace(&mut count, self.audit_log.writes("liaison/", from)?.len());
-            if before != count {
-                return Ok(None);
-            }
-            let same = async || Ok(self.audit_log.writes("liaison/", from)?.len() == count);
-            Ok(holds_for("no further write", 2 * LAG, same).await.ok())
-        })
-        .await
     }
 
     /// Requests of the operator that concern a Connection by its name or uid. Events and leases are bookkeeping.
@@ -116,7 +103,7 @@ impl Scene {
         let mark = self.audit_log.mark()?;
         self.ground.connection(name, spec).await?;
         let connection = self.ground.until_ready(name).await?;
-        self.settled(mark).await?;
+        settled(&self.audit_log, mark).await?;
         let writes = self.audit_log.writes("liaison/", mark)?;
         let requests = self.requests_about(&connection, mark)?;
         report(&format!(
@@ -130,20 +117,35 @@ impl Scene {
         anyhow::ensure!(requests.len() <= most.requests, "{:?}", AuditLog::count(&requests));
         Ok(connection)
     }
+}
 
-    /// No write follows what was just done, for long enough that a late watch has told of it.
-    async fn no_write(&self, what: &str, from: Mark) -> Result<()> {
-        holds_for(what, QUIET, async || Ok(self.audit_log.writes("liaison/", from)?.is_empty()))
-            .await
-            .with_context(|| {
-                format!(
-                    "{:?}",
-                    self.audit_log.writes("liaison/", from).map(|writes| AuditLog::count(&writes))
-                )
-            })?;
-        report(&format!("counts: {what}: 0 writes"));
-        Ok(())
-    }
+/// Waits until the operator has written nothing for a while.
+pub(super) async fn settled(audit_log: &AuditLog, from: Mark) -> Result<()> {
+    let mut count = usize::MAX;
+    eventually("the operator has nothing left to write", SOON, async || {
+        let before = std::mem::replace(&mut count, audit_log.writes("liaison/", from)?.len());
+        if before != count {
+            return Ok(None);
+        }
+        let same = async || Ok(audit_log.writes("liaison/", from)?.len() == count);
+        Ok(holds_for("no further write", 2 * LAG, same).await.ok())
+    })
+    .await
+}
+
+/// No write follows what was just done, for long enough that a late watch has told of it.
+pub(super) async fn no_write(audit_log: &AuditLog, what: &str, from: Mark) -> Result<()> {
+    holds_for(what, QUIET, async || Ok(audit_log.writes("liaison/", from)?.is_empty())).await.with_context(
+        || format!("{:?}", audit_log.writes("liaison/", from).map(|writes| AuditLog::count(&writes))),
+    )?;
+    report(&format!("counts: {what}: 0 writes"));
+    Ok(())
+}
+
+/// The operator's watches that have begun so far.
+pub(super) fn watches(stage: &Stage) -> usize {
+    let begun = |request: &&Forwarded| request.query.contains("watch=true") && request.status == 200;
+    stage.proxy.forwarded().iter().filter(begun).count()
 }
 
 #[tokio::test]
@@ -155,7 +157,7 @@ async fn becoming_ready_takes_few_writes_and_requests() -> Result<()> {
     scene.ground.connector("expiring", without_revocation).await?;
     let spec = json!({ "connectorRef": { "name": "expiring" }, "oauthApp": { "secretRef": { "name": "other-app" } } });
     scene.ground.secret("other-app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
-    scene.settled(scene.audit_log.mark()?).await?;
+    settled(&scene.audit_log, scene.audit_log.mark()?).await?;
     scene.first_ready("expiring", spec, EXPIRING).await?;
     scene.first_ready("token", Scene::personal_access_token(), STATIC).await?;
     Ok(())
@@ -177,7 +179,7 @@ async fn a_refresh_takes_two_writes() -> Result<()> {
         .ground
         .until_is("client", "refreshed for long", |now| sequence(now) > sequence(&connection) + 2)
         .await?;
-    scene.settled(mark).await?;
+    settled(&scene.audit_log, mark).await?;
     let refreshes = usize::try_from(sequence(&connection))? - 1;
     let writes = scene.audit_log.writes("liaison/", mark)?;
     let counted = AuditLog::count(&writes);
@@ -199,36 +201,29 @@ async fn what_changes_nothing_causes_no_write() -> Result<()> {
     let mark = scene.audit_log.mark()?;
     scene.stage.boundaries.kill();
     scene.stage.operate().await?;
-    scene.no_write("a restart", mark).await?;
+    no_write(&scene.audit_log, "a restart", mark).await?;
 
     let mark = scene.audit_log.mark()?;
     scene.ground.connection("client", Scene::client_credentials()).await?;
     scene.ground.connection("token", Scene::personal_access_token()).await?;
     scene.ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
-    scene.no_write("the same manifests again", mark).await?;
+    no_write(&scene.audit_log, "the same manifests again", mark).await?;
 
     let mark = scene.audit_log.mark()?;
     scene.ground.annotate("client", "example.org/note", "by somebody else").await?;
     let labels = Patch::Merge(json!({ "metadata": { "labels": { "example.org/team": "red" } } }));
     scene.ground.connections().patch("token", &PatchParams::default(), &labels).await?;
     scene.ground.secrets().patch("app", &PatchParams::default(), &labels).await?;
-    scene.no_write("labels and annotations of others", mark).await?;
+    no_write(&scene.audit_log, "labels and annotations of others", mark).await?;
 
     let mark = scene.audit_log.mark()?;
-    let watches = |scene: &Scene| {
-        let forwarded = scene.stage.proxy.forwarded();
-        forwarded
-            .iter()
-            .filter(|request| request.query.contains("watch=true") && request.status == 200)
-            .count()
-    };
-    let before = watches(&scene);
+    let before = watches(&scene.stage);
     scene.stage.control_plane.restart_api_server().await?;
     eventually("all watches have begun again", SOON, async || {
-        Ok((watches(&scene) >= before + 8).then_some(()))
+        Ok((watches(&scene.stage) >= before + 8).then_some(()))
     })
     .await?;
-    scene.no_write("a restart of the API server", mark).await?;
+    no_write(&scene.audit_log, "a restart of the API server", mark).await?;
     assert_eq!(scene.stage.provider.received().len(), asked, "and none of it asked the provider");
     Ok(())
 }

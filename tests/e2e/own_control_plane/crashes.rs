@@ -8,8 +8,14 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::report;
 use super::scenarios::{Run, Scene, Settled};
-use crate::support::boundaries::{Cut, Side};
+use crate::support::boundaries::{Cut, Place, Side};
+use crate::support::fault_proxy::REHEARSAL;
 use crate::support::waiting::holds_for;
+
+/// The sides on which a kill makes a difference: after a rehearsal all is as before it.
+pub(super) fn sides(place: &Place) -> &'static [Side] {
+    if place.what.starts_with(REHEARSAL) { &[Side::Before] } else { &[Side::Before, Side::After] }
+}
 
 /// Runs a scenario without a fault, then once for each boundary and side; all must end alike.
 async fn cut_everywhere(
@@ -23,12 +29,13 @@ async fn cut_everywhere(
     settled.extend(reference.settled);
     let mut kills = 0;
     let mut slowest = Duration::ZERO;
-    for (number, what) in reference.boundaries.iter().enumerate() {
-        for side in [Side::Before, Side::After] {
+    for (number, place) in Place::all(&reference.boundaries).into_iter().enumerate() {
+        for side in sides(&place) {
             let name = format!("{scenario}-{number}-{side:?}").to_lowercase();
             let started = Instant::now();
-            let place = || format!("{scenario}, killed {side:?} boundary {number} ({what})");
-            let again = run(&name, Some((number, side))).await.with_context(place)?;
+            let cut = (place.clone(), *side);
+            let place = || format!("{scenario}, killed {side:?} boundary {number} ({})", place.what);
+            let again = run(&name, Some(cut)).await.with_context(place)?;
             slowest = slowest.max(started.elapsed());
             ensure!(
                 again.reached,

@@ -3,11 +3,20 @@
 
 mod canaries;
 mod canary;
+mod consent_canaries;
+mod consent_counts;
+mod consent_crashes;
+mod consent_refusals;
+mod consenting;
 mod counts;
 mod crashes;
+mod findings;
+mod leaky_people;
 mod leaky_provider;
 mod operator;
+mod plugin_run;
 mod replicas;
+mod rotating_provider;
 mod scenarios;
 
 use std::io::Write as _;
@@ -21,7 +30,7 @@ use crate::fixtures::Ground;
 use crate::support::boundaries::Boundaries;
 use crate::support::control_plane::{ControlPlane, Options};
 use crate::support::fault_proxy::FaultProxy;
-use crate::support::installation::operator_rights;
+use crate::support::installation::{AdmissionPort, operator_rights};
 use crate::support::run_directory::RunDirectory;
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::support::waiting::eventually;
@@ -29,6 +38,9 @@ use crate::world::OperatorSettings;
 
 /// How long anything may take to become right again after a fault.
 const RECOVERS: Duration = Duration::from_mins(1);
+
+/// Where the scripted provider asks people.
+const AUTHORIZE: &str = "/authorize";
 
 /// A control plane, a proxy before it, a scripted provider, and the settings of an operator that uses both.
 struct Stage {
@@ -55,11 +67,14 @@ impl Stage {
         let boundaries = Arc::new(Boundaries::default());
         let directory = control_plane.directory();
         let rights = operator_rights(&control_plane).await?;
+        let admission = AdmissionPort::take()?;
+        admission.install(&control_plane)?;
         let proxy = FaultProxy::start(&rights, directory, Arc::clone(&boundaries))?;
         let provider = StrictProvider::start()?;
         let settings = OperatorSettings {
             exceptions: vec![provider.authority()],
             kubeconfig: Some(proxy.kubeconfig.clone()),
+            admission: Some(admission),
             // The same identity takes its own lease up again without a wait.
             lease_seconds: 3,
             ..OperatorSettings::new(name)?
@@ -90,14 +105,19 @@ impl Stage {
         .await
     }
 
-    /// Answers from now on; each request is a boundary.
+    /// Answers from now on; each request of the operator is a boundary. What a person's browser asks for is none.
     fn script(&self, script: impl Fn(&Received) -> Option<Answer> + Send + Sync + 'static) {
         let boundaries = Arc::clone(&self.boundaries);
         self.provider.script(move |request| {
-            let passage = boundaries.arrives(&format!("{} {} at the provider", request.method, request.path));
+            let what = format!("{} {} at the provider", request.method, request.path);
+            let of_operator = !request.path.starts_with(AUTHORIZE);
+            let passage = of_operator.then(|| boundaries.arrives(&what)).flatten();
+            if passage.as_ref().is_some_and(|passage| passage.cut) {
+                return None;
+            }
             let answer = script(request);
-            if let Some(passage) = passage.filter(|passage| !passage.cut) {
-                boundaries.leaves(passage);
+            if let Some(passage) = passage {
+                boundaries.leaves(&passage);
             }
             answer
         });

@@ -223,7 +223,7 @@ impl Scene {
     }
 }
 
-fn without_times(mut value: Value) -> Value {
+pub(super) fn without_times(mut value: Value) -> Value {
     fn scrub(value: &mut Value) {
         match value {
             Value::Object(fields) => {

@@ -12,6 +12,9 @@ use crate::world::World;
 /// The namespace that examples/00-folder.yaml makes.
 const NAMESPACE: &str = "team-examples";
 
+/// The identity provider that the examples name.
+const PROVIDER: &str = "localhost:9998";
+
 async fn ground(world: &World) -> Result<Ground> {
     let folder = repository().join("examples/00-folder.yaml");
     world.control_plane.run_kubectl(&[
@@ -24,9 +27,13 @@ async fn ground(world: &World) -> Result<Ground> {
     Ok(Ground { client: world.control_plane.client().await?, namespace: NAMESPACE.to_owned() })
 }
 
+/// Applies an example as it stands but for the port of the identity provider, which `make demo` has as it is written.
 async fn apply(world: &World, file: &str) -> Result<Ground> {
     let ground = ground(world).await?;
-    let manifest = repository().join("examples").join(file);
+    let example = std::fs::read_to_string(repository().join("examples").join(file))?;
+    assert!(example.contains(PROVIDER), "an example that leads elsewhere");
+    let manifest = world.control_plane.directory().join(file);
+    std::fs::write(&manifest, example.replace(PROVIDER, &world.zitadel.authority()))?;
     world.control_plane.run_kubectl(&["apply", "-f", &manifest.to_string_lossy()])?;
     Ok(ground)
 }
@@ -40,7 +47,7 @@ async fn s01_the_personal_access_token_example_runs_end_to_end() -> Result<()> {
     let status = ground.until_ready("personal-access-token").await?.status.unwrap_or_default();
     assert_eq!(status.account.as_deref(), Some("Service Account"));
     assert_eq!(status.auth_type, Some(AuthType::PersonalAccessToken));
-    assert_eq!(status.base_url.as_deref(), Some("http://localhost:9998"));
+    assert_eq!(status.base_url, Some(format!("http://{}", world.zitadel.authority())));
     Ok(())
 }
 

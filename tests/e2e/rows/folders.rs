@@ -78,11 +78,18 @@ async fn a_folder_does_not_take_a_namespace_that_it_does_not_adopt_nor_a_reserve
     let text = until_folder(&client, "taken", "False", "NamespaceExists").await?;
     assert!(text.contains("set spec.adopt to true"), "{text}");
     let reserved = json!({ "displayName": "T", "type": "Shared", "namespace": "kube-system", "adopt": true });
-    apply(&client, "", &folder("reserved", &reserved)).await?;
-    until_folder(&client, "reserved", "False", "NamespaceReserved").await?;
+    told_reserved(&client, "reserved", &reserved).await?;
     let own = json!({ "displayName": "T", "type": "Shared", "namespace": "liaison-system", "adopt": true });
-    apply(&client, "", &folder("own", &own)).await?;
-    until_folder(&client, "own", "False", "NamespaceReserved").await?;
+    told_reserved(&client, "own", &own).await
+}
+
+/// At once where the API server asks the operator, else by the condition.
+async fn told_reserved(client: &kube::Client, name: &str, spec: &Value) -> Result<()> {
+    let text = match apply(client, "", &folder(name, spec)).await {
+        Err(refused) => format!("{refused:#}"),
+        Ok(()) => until_folder(client, name, "False", "NamespaceReserved").await?,
+    };
+    assert!(text.contains("belongs to the cluster or the operator"), "{text}");
     Ok(())
 }
 
@@ -95,11 +102,14 @@ async fn a_folder_that_holds_connections_stays_and_an_empty_one_leaves_nothing()
     ground.connection("kept", json!({ "connectorRef": { "name": "none" } })).await?;
 
     let folders: Api<Folder> = Api::all(client.clone());
-    folders.delete("emptied", &DeleteParams::default()).await?;
-    let text = until_folder(&client, "emptied", "False", "FolderNotEmpty").await?;
-    assert!(text.contains("still holds connections: kept"), "{text}");
+    let text = match folders.delete("emptied", &DeleteParams::default()).await {
+        Err(refused) => refused.to_string(),
+        Ok(_) => until_folder(&client, "emptied", "False", "FolderNotEmpty").await?,
+    };
+    assert!(text.contains("folder \"emptied\" still holds connections: kept"), "{text}");
 
     ground.connections().delete("kept", &DeleteParams::default()).await?;
+    folders.delete("emptied", &DeleteParams::default()).await?;
     eventually("folder and namespace are gone", std::time::Duration::from_mins(1), async || {
         let gone =
             folders.get_opt("emptied").await?.is_none() && namespaces.get_opt("emptied").await?.is_none();

@@ -5,6 +5,7 @@ mod connecting;
 mod consenting;
 mod examples;
 mod folders;
+mod issuer;
 mod listener;
 mod living;
 mod own_app;

@@ -51,8 +51,8 @@ const provider = new Provider(`http://127.0.0.1:${PORT}`, {
 provider.use(async (context, next) => {
   await next();
   const { params, entities } = context.oidc ?? {};
-  const more = [params?.grant_type, entities?.Account?.accountId].filter(Boolean);
-  console.log([context.method, context.path, context.status, ...more].join(" "));
+  const more = [params?.grant_type, entities?.Account?.accountId, context.querystring];
+  console.log([context.method, context.path, context.status, ...more.filter(Boolean)].join(" "));
 });
 
 provider.listen(Number(PORT), "127.0.0.1");

@@ -48,6 +48,16 @@ fn a_faulty_connector_is_reported_with_all_its_faults() {
 }
 
 #[test]
+fn a_connector_whose_issuer_names_no_endpoints_yet_is_reported_with_the_cause() {
+    let mut observed = client(CLIENT);
+    observed.connector = ConnectorState::Unavailable("login.example.com:443 is down".into());
+    assert_eq!(
+        blocked(&observed),
+        says("ConnectorInvalid", "connector jira cannot be used yet: login.example.com:443 is down")
+    );
+}
+
+#[test]
 fn s14_a_namespace_that_no_folder_owns_is_reported_before_anything_else() {
     let mut observed = on(CLIENT);
     observed.connector = ConnectorState::NotFound;
