@@ -48,6 +48,7 @@ async fn the_life_of_a_release() -> Result<()> {
     person::connects_through_a_port_that_the_plugin_forwards(&control_plane).await?;
     person::connects_while_the_port_is_forwarded_by_somebody_else(&control_plane).await?;
     release.is_upgraded_and_its_pod_replaced().await?;
+    person::connects_though_the_pods_are_replaced_meanwhile(&control_plane).await?;
     release.is_uninstalled_and_lets_go_of_everything()?;
     release.is_installed_again_and_goes_on()
 }

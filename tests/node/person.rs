@@ -52,7 +52,7 @@ pub(crate) async fn connects_through_a_port_that_the_plugin_forwards(
     control_plane: &ControlPlane,
 ) -> Result<()> {
     ensure!(!waiting::answers(PUBLIC_URL).await, "somebody listens at {PUBLIC_URL}");
-    let output = connect(control_plane, "first").await?;
+    let output = connect(control_plane, "first", || Ok(())).await?;
     ensure!(output.contains("Connected \"first\" as test-user@example.com."), "{output}");
     ensure!(!waiting::answers(PUBLIC_URL).await, "the port is forwarded beyond the command's end");
     is_ready(control_plane, "first")?;
@@ -70,9 +70,25 @@ pub(crate) async fn connects_while_the_port_is_forwarded_by_somebody_else(
     kubectl.args(["port-forward", &format!("service/{RELEASE}"), "8400", "--namespace", NAMESPACE]);
     let mut forward = Guarded::spawn("port-forward", &kubectl, control_plane.directory())?;
     forward.wait_ready(SOON, async || waiting::answers(PUBLIC_URL).await).await?;
-    let output = connect(control_plane, "second").await?;
+    let output = connect(control_plane, "second", || Ok(())).await?;
     ensure!(output.contains("Connected \"second\" as test-user@example.com."), "{output}");
     is_ready(control_plane, "second")
+}
+
+/// The plugin forwards to a Pod that is gone before the person comes back from the provider.
+pub(crate) async fn connects_though_the_pods_are_replaced_meanwhile(
+    control_plane: &ControlPlane,
+) -> Result<()> {
+    let replace = || {
+        let pods =
+            ["delete", "pods", "--selector=app.kubernetes.io/component=operator", "--namespace", NAMESPACE];
+        control_plane.run_kubectl(&pods)?;
+        let rollout = ["rollout", "status", "deployment", RELEASE, "--namespace", NAMESPACE, "--timeout=1m"];
+        control_plane.run_kubectl(&rollout).map(drop)
+    };
+    let output = connect(control_plane, "first", replace).await?;
+    ensure!(output.contains("Connected \"first\" as test-user@example.com."), "{output}");
+    is_ready(control_plane, "first")
 }
 
 fn is_ready(control_plane: &ControlPlane, connection: &str) -> Result<()> {
@@ -93,25 +109,34 @@ pub(crate) fn plugin(control_plane: &ControlPlane, arguments: &[&str]) -> Result
     Ok(command)
 }
 
-/// Runs the command to its end while a person goes where its link leads; gives its output.
-async fn connect(control_plane: &ControlPlane, connection: &str) -> Result<String> {
-    let mut command = plugin(control_plane, &["connect", connection, "--wait", "1m"])?;
+/// Runs the command to its end while a person goes where its link leads; gives its output. Something may happen while
+/// the person reads the provider's page.
+async fn connect(
+    control_plane: &ControlPlane,
+    connection: &str,
+    meanwhile: impl FnOnce() -> Result<()>,
+) -> Result<String> {
+    let mut command = plugin(control_plane, &["connect", connection, "--wait", "2m"])?;
     // No window is to open where nobody looks.
     command.env("BROWSER", "true").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = walk(command).await.with_context(|| format!("connect {connection}"))?;
+    let output = walk(command, meanwhile).await.with_context(|| format!("connect {connection}"))?;
     std::fs::write(control_plane.directory().join(format!("connect-{connection}.txt")), &output)?;
     Ok(output)
 }
 
-async fn walk(command: Command) -> Result<String> {
+async fn walk(command: Command, meanwhile: impl FnOnce() -> Result<()>) -> Result<String> {
     let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn()?;
     let mut complaints = child.stderr.take().context("standard error")?;
     let mut lines = BufReader::new(child.stdout.take().context("standard output")?).lines();
     let mut output = String::new();
+    let mut meanwhile = Some(meanwhile);
     while let Some(line) = lines.next_line().await? {
         output = format!("{output}{line}\n");
-        if line.trim().starts_with("http") {
-            let page = Zitadel::consent(&mut Walker::new(), line.trim()).await?;
+        if let Some(meanwhile) = meanwhile.take_if(|_| line.trim().starts_with("http")) {
+            let mut walker = Walker::new();
+            let login = Zitadel::leave(&mut walker, line.trim()).await?;
+            meanwhile()?;
+            let page = Zitadel::sign_in(&mut walker, &login).await?;
             output = format!("{output}the browser ends at: {}\n", page.text());
         }
     }
