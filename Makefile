@@ -10,6 +10,8 @@ PROGRAMS := $(TARGET)/debug
 # Test binaries that exist, in the order of what they cost.
 SUITES := $(strip $(foreach suite,it cluster e2e,$(if $(wildcard tests/$(suite)/main.rs),$(suite))))
 SKIPPED := $(if $(LIAISON_TEST_KUBECONFIG),own_control_plane)
+# A node needs rights that not every machine gives; says why, where it does not.
+no_node = $(shell tests/node/install --check 2>&1)
 say = printf '\n==> %s\n'
 
 .PHONY: help
@@ -36,8 +38,10 @@ test: tools-for-test ## All set-up, then all tests
 	@tests/controlplane/build --with-helm >/dev/null
 	@tests/support/oidc-provider/install >/dev/null
 	@tests/support/browser/install >/dev/null
+	@[ -n '$(no_node)' ] || { $(say) 'a node: containerd, kubelet, scheduler, kube-proxy'; \
+	    tests/node/install; tests/node/build >/dev/null; }
 	@$(say) 'building the tests'
-	@$(CARGO) test --no-run --lib $(addprefix --test ,$(SUITES))
+	@$(CARGO) test --no-run --lib $(addprefix --test ,$(SUITES) node)
 	@[ -z '$(SKIPPED)' ] || $(say) 'existing cluster: tests in modules named $(SKIPPED) are skipped, they need files of the servers'
 	@$(say) 'tests: the library'
 	@$(CARGO) test --quiet --lib
@@ -45,7 +49,9 @@ test: tools-for-test ## All set-up, then all tests
 	    $(say) "tests: $$suite"; \
 	    $(CARGO) test --quiet --test "$$suite" -- $(addprefix --skip ,$(SKIPPED)); \
 	done
-	@$(say) 'all tests passed: library $(SUITES)$(if $(SKIPPED), without $(SKIPPED))'
+	@[ -n '$(no_node)' ] || { $(say) 'tests: node'; $(CARGO) test --quiet --test node; }
+	@$(say) 'all tests passed: library $(SUITES)$(if $(no_node),, node)$(if $(SKIPPED), without $(SKIPPED))$(if \
+	    $(no_node),; not run: node ($(no_node)))'
 
 .PHONY: generate
 generate: ## Write the files that are made from the code (crds/, charts, reference)

@@ -9,8 +9,9 @@ use rcgen::{
     KeyUsagePurpose,
 };
 
-/// Names under which the API server is reached.
-const SERVER_NAMES: [&str; 4] = ["localhost", "127.0.0.1", "kubernetes.default", "kubernetes.default.svc"];
+/// Names under which the API server is reached; the last one is that of its Service, by which Pods know it.
+const SERVER_NAMES: [&str; 5] =
+    ["localhost", "127.0.0.1", "kubernetes.default", "kubernetes.default.svc", "10.96.0.1"];
 
 /// Files in the run directory.
 pub struct Certificates {

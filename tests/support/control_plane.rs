@@ -24,6 +24,8 @@ pub struct Options {
     /// Files or folders applied before kube-controller-manager starts. The garbage
     /// collector looks for new kinds only every 30 seconds, so CRDs belong here.
     pub manifests: Vec<PathBuf>,
+    /// Further controllers of kube-controller-manager, for example for nodes.
+    pub controllers: &'static [&'static str],
 }
 
 impl Options {

@@ -86,9 +86,19 @@ impl Zitadel {
 
     /// Consents as the test's person, from the link that `kubectl liaison connect` prints to the last page.
     pub async fn consent(walker: &mut Walker, link: &str) -> Result<Page> {
+        let login = Self::leave(walker, link).await?;
+        Self::sign_in(walker, &login).await
+    }
+
+    /// As far as the provider's own page.
+    pub async fn leave(walker: &mut Walker, link: &str) -> Result<Page> {
         let start = walker.open(link).await?;
-        let login = walker.submit(&start, &[]).await?;
-        walker.submit(&login, &[("username", USERNAME), ("password", PASSWORD)]).await
+        walker.submit(&start, &[]).await
+    }
+
+    /// From there to the last page.
+    pub async fn sign_in(walker: &mut Walker, login: &Page) -> Result<Page> {
+        walker.submit(login, &[("username", USERNAME), ("password", PASSWORD)]).await
     }
 
     /// How many requests its token endpoint answered, with any status.

@@ -75,7 +75,7 @@ impl OwnServers {
         for manifest in &options.manifests {
             apply(&kubeconfig, manifest)?;
         }
-        let command = controller_manager_command(directory, &url, &certificates, &controllers)?;
+        let command = controller_manager_command(directory, &url, &certificates, &controllers, options)?;
         let mut controller_manager = Guarded::spawn("kube-controller-manager", &command, directory)?;
         // It is at work once it has given the first namespace its service account.
         let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
@@ -159,12 +159,13 @@ fn controller_manager_command(
     url: &str,
     certificates: &Certificates,
     token: &str,
+    options: &Options,
 ) -> Result<Command> {
     let kubeconfig = write_kubeconfig(directory, "controllers.kubeconfig", url, certificates, token)?;
     let mut command = Command::new(binaries::find("kube-controller-manager")?);
     command
         .args(["--leader-elect=false", "--secure-port=0", "--use-service-account-credentials=false"])
-        .arg(format!("--controllers={CONTROLLERS}"))
+        .arg(format!("--controllers={}", [&[CONTROLLERS], options.controllers].concat().join(",")))
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .arg(format!("--root-ca-file={}", certificates.authority.display()))
         .arg(format!("--service-account-private-key-file={}", certificates.service_account_key.display()));
