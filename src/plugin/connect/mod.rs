@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use kube::Api;
 use kube::runtime::wait::await_condition;
+use tokio::task::JoinHandle;
 
 use crate::api::{Connection, ConsentRequest};
 use crate::domain::conditions::{self, ConditionType};
@@ -55,6 +56,9 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         return Ok(false);
     };
 
+    // Before the person sees a link: whoever stops the command from then on leaves none open.
+    let stopped = tokio::spawn(tokio::signal::ctrl_c());
+    tokio::task::yield_now().await;
     let forwarded = forward::where_needed(&session.client, url).await?;
     let link = secret.link(url);
     writeln!(
@@ -65,7 +69,8 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
     let serving =
         Serving::new(requests.clone(), request_name.clone(), connections.clone(), connection.clone());
-    let waited = loopback.serve_while(serving, wait(&requests, &request_name, arguments.wait)).await;
+    let waiting = wait(&requests, &request_name, arguments.wait, stopped);
+    let waited = loopback.serve_while(serving, waiting).await;
     drop(forwarded);
     match waited {
         Ok(ended) => finished(session, &connections, &connection, &ended?).await,
@@ -116,12 +121,13 @@ async fn wait(
     requests: &Api<ConsentRequest>,
     name: &str,
     limit: Duration,
+    stopped: JoinHandle<std::io::Result<()>>,
 ) -> Result<anyhow::Result<ConsentRequest>, String> {
     tokio::select! {
         ended = tokio::time::timeout(limit, request::ended(requests, name)) => {
             ended.map_err(|_| format!("nobody finished within {}", humantime::format_duration(limit)))
         }
-        _ = tokio::signal::ctrl_c() => Err("the command was stopped".to_owned()),
+        _ = stopped => Err("the command was stopped".to_owned()),
     }
 }
 
