@@ -11,7 +11,7 @@ mod terminal;
 mod welcome;
 mod world;
 
-mod browser;
 mod observability;
 mod own_control_plane;
+mod people;
 mod rows;
