@@ -8,6 +8,7 @@ mod support;
 mod machine;
 mod node;
 mod person;
+mod provider;
 mod release;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use anyhow::Result;
 
 use crate::machine::Machine;
 use crate::node::Node;
-use crate::person::Provider;
+use crate::person::Person;
+use crate::provider::Provider;
 use crate::release::Release;
 use crate::support::control_plane::ControlPlane;
 use crate::support::run_directory::RunDirectory;
@@ -45,10 +47,12 @@ async fn the_life_of_a_release() -> Result<()> {
     let release = Release::new(&control_plane, &provider);
     release.is_installed_and_its_pod_gets_ready().await?;
     release.refuses_in_our_words_through_the_service().await?;
-    person::connects_through_a_port_that_the_plugin_forwards(&control_plane).await?;
-    person::connects_while_the_port_is_forwarded_by_somebody_else(&control_plane).await?;
+    let person = Person::new(&control_plane)?;
+    person.is_told_what_stands_in_the_way().await?;
+    person.connects_through_a_port_that_the_plugin_forwards().await?;
+    person.connects_while_the_port_is_forwarded_already().await?;
     release.is_upgraded_and_its_pod_replaced().await?;
-    person::connects_though_the_pods_are_replaced_meanwhile(&control_plane).await?;
+    person.connects_though_the_pods_are_replaced_meanwhile().await?;
     release.is_uninstalled_and_lets_go_of_everything()?;
-    release.is_installed_again_and_goes_on()
+    release.is_installed_again_and_goes_on(&person)
 }

@@ -1,127 +1,137 @@
 //! A person who runs `kubectl liaison connect` beside the node, and walks where its link leads.
 
-use std::path::Path;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use crate::node;
 use crate::release::{NAMESPACE, TEAM};
-use crate::support::control_plane::ControlPlane;
+use crate::support::control_plane::{ControlPlane, output_of};
 use crate::support::guarded::Guarded;
 use crate::support::identity_provider::Zitadel;
 use crate::support::installation::RELEASE;
+use crate::support::repository;
 use crate::support::waiting::{self, SOON};
 use crate::support::walker::Walker;
 
 /// Where the chart's defaults lead browsers.
-const PUBLIC_URL: &str = "http://localhost:8400";
+pub(crate) const PUBLIC_URL: &str = "http://localhost:8400";
+const NAME: &str = "ada";
 
-/// The example identity provider. It names itself `localhost`, where a Pod finds nobody but itself; Pods reach it at the
-/// node's address.
-pub(crate) struct Provider {
-    server: Zitadel,
+/// Who uses the team's connections, and has no other rights than those that are given here.
+pub(crate) struct Person<'a> {
+    control_plane: &'a ControlPlane,
+    kubeconfig: PathBuf,
 }
 
-impl Provider {
-    pub(crate) async fn start(control_plane: &ControlPlane) -> Result<Self> {
-        let callback = format!("{PUBLIC_URL}/callback/identity");
-        Ok(Self { server: Zitadel::start(control_plane.directory(), None, &[&callback]).await? })
+impl<'a> Person<'a> {
+    pub(crate) fn new(control_plane: &'a ControlPlane) -> Result<Self> {
+        let mut kubeconfig: Value =
+            serde_yaml::from_str(&std::fs::read_to_string(control_plane.kubeconfig())?)?;
+        kubeconfig["users"][0]["user"]["as"] = json!(NAME);
+        let path = control_plane.directory().join("ada.kubeconfig");
+        std::fs::write(&path, serde_yaml::to_string(&kubeconfig)?)?;
+        Ok(Self { control_plane, kubeconfig: path })
     }
 
-    fn reached_at(&self) -> String {
-        self.server.authority().replace("localhost", node::ADDRESS)
+    fn is_given(&self, rights: &str) -> Result<()> {
+        let file = repository().join("tests/node").join(rights);
+        self.control_plane.run_kubectl(&["apply", "--filename", &file.to_string_lossy()]).map(drop)
     }
 
-    /// The chart's value that exempts it from the egress guard.
-    pub(crate) fn exception(&self) -> String {
-        format!("provider.egressExceptions={{{},{}}}", self.reached_at(), self.server.authority())
+    /// Before a browser opens, and with what to do.
+    pub(crate) async fn is_told_what_stands_in_the_way(&self) -> Result<()> {
+        self.is_given("people.yaml")?;
+        let refused = self.connect("first", || Ok(())).await.map_err(|error| format!("{error:#}"));
+        let refused = refused.err().context("nobody forwards without the right to")?;
+        let expected = "works for trials by a caller who may list Pods and forward ports";
+        ensure!(refused.contains(expected) && refused.contains("cannot list resource"), "{refused}");
+        ensure!(!refused.contains("Authenticate"), "no link that leads nowhere: {refused}");
+
+        self.is_given("forwarding.yaml")?;
+        let _other = TcpListener::bind((Ipv4Addr::LOCALHOST, 8400))?;
+        let refused = self.connect("first", || Ok(())).await.map_err(|error| format!("{error:#}"));
+        let refused = refused.err().context("another program has the port")?;
+        ensure!(refused.contains("it is not Liaison") && !refused.contains("?start="), "{refused}");
+        Ok(())
     }
 
-    /// Objects of a team that uses it.
-    pub(crate) fn team(&self) -> String {
-        let name = self.server.authority();
-        include_str!("team.yaml").replace("REACHED-AT", &self.reached_at()).replace("ITS-NAME", &name)
+    /// Nothing listens at the public address: the plugin forwards the port to a Pod.
+    pub(crate) async fn connects_through_a_port_that_the_plugin_forwards(&self) -> Result<()> {
+        ensure!(!waiting::answers(PUBLIC_URL).await, "somebody listens at {PUBLIC_URL}");
+        self.connects("first", || Ok(())).await?;
+        ensure!(!waiting::answers(PUBLIC_URL).await, "the port is forwarded beyond the command's end");
+        let requesters = "--output=jsonpath={.items[*].spec.requester.username}";
+        let get = ["get", "consentrequests", "--namespace", TEAM, requesters];
+        let requesters = self.control_plane.run_kubectl(&get)?;
+        ensure!(
+            !requesters.is_empty() && requesters.split(' ').all(|name| name == NAME),
+            "the webhook stamps requests: {requesters}"
+        );
+        Ok(())
     }
-}
 
-/// Nothing listens at the public address: the plugin forwards the port to a Pod.
-pub(crate) async fn connects_through_a_port_that_the_plugin_forwards(
-    control_plane: &ControlPlane,
-) -> Result<()> {
-    ensure!(!waiting::answers(PUBLIC_URL).await, "somebody listens at {PUBLIC_URL}");
-    let output = connect(control_plane, "first", || Ok(())).await?;
-    ensure!(output.contains("Connected \"first\" as test-user@example.com."), "{output}");
-    ensure!(!waiting::answers(PUBLIC_URL).await, "the port is forwarded beyond the command's end");
-    is_ready(control_plane, "first")?;
-    let requester = "--output=jsonpath={.items[0].spec.requester.username}";
-    let requester = control_plane.run_kubectl(&["get", "consentrequests", "--namespace", TEAM, requester])?;
-    ensure!(requester == "administrator", "the request is stamped by the webhook: {requester}");
-    Ok(())
-}
+    /// As the chart's notes say.
+    pub(crate) async fn connects_while_the_port_is_forwarded_already(&self) -> Result<()> {
+        let mut kubectl = self.control_plane.kubectl();
+        kubectl.args(["port-forward", &format!("service/{RELEASE}"), "8400", "--namespace", NAMESPACE]);
+        let mut forward = Guarded::spawn("port-forward", &kubectl, self.control_plane.directory())?;
+        forward.wait_ready(SOON, async || waiting::answers(PUBLIC_URL).await).await?;
+        self.connects("second", || Ok(())).await
+    }
 
-/// As the chart's notes advise.
-pub(crate) async fn connects_while_the_port_is_forwarded_by_somebody_else(
-    control_plane: &ControlPlane,
-) -> Result<()> {
-    let mut kubectl = control_plane.kubectl();
-    kubectl.args(["port-forward", &format!("service/{RELEASE}"), "8400", "--namespace", NAMESPACE]);
-    let mut forward = Guarded::spawn("port-forward", &kubectl, control_plane.directory())?;
-    forward.wait_ready(SOON, async || waiting::answers(PUBLIC_URL).await).await?;
-    let output = connect(control_plane, "second", || Ok(())).await?;
-    ensure!(output.contains("Connected \"second\" as test-user@example.com."), "{output}");
-    is_ready(control_plane, "second")
-}
+    /// The Pod that the plugin forwarded to is gone when the person comes back from the provider.
+    pub(crate) async fn connects_though_the_pods_are_replaced_meanwhile(&self) -> Result<()> {
+        let replace = || {
+            let pods = "--selector=app.kubernetes.io/component=operator";
+            self.control_plane.run_kubectl(&["delete", "pods", pods, "--namespace", NAMESPACE])?;
+            let rollout = ["rollout", "status", "deployment", RELEASE, "--namespace", NAMESPACE];
+            self.control_plane.run_kubectl(&[&rollout[..], &["--timeout=1m"]].concat()).map(drop)
+        };
+        self.connects("first", replace).await
+    }
 
-/// The plugin forwards to a Pod that is gone before the person comes back from the provider.
-pub(crate) async fn connects_though_the_pods_are_replaced_meanwhile(
-    control_plane: &ControlPlane,
-) -> Result<()> {
-    let replace = || {
-        let pods =
-            ["delete", "pods", "--selector=app.kubernetes.io/component=operator", "--namespace", NAMESPACE];
-        control_plane.run_kubectl(&pods)?;
-        let rollout = ["rollout", "status", "deployment", RELEASE, "--namespace", NAMESPACE, "--timeout=1m"];
-        control_plane.run_kubectl(&rollout).map(drop)
-    };
-    let output = connect(control_plane, "first", replace).await?;
-    ensure!(output.contains("Connected \"first\" as test-user@example.com."), "{output}");
-    is_ready(control_plane, "first")
-}
+    pub(crate) fn verifies(&self, connection: &str) -> Result<()> {
+        let verified = output_of(&mut self.plugin(&["verify", connection])?)?;
+        ensure!(verified.trim_end().ends_with("Succeeded"), "{verified}");
+        Ok(())
+    }
 
-fn is_ready(control_plane: &ControlPlane, connection: &str) -> Result<()> {
-    let connection = format!("connection/{connection}");
-    let wait = ["wait", "--for=condition=Ready", "--timeout=30s", "--namespace", TEAM, &connection];
-    control_plane.run_kubectl(&wait).map(drop)
-}
+    async fn connects(&self, connection: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<()> {
+        let output = self.connect(connection, meanwhile).await?;
+        std::fs::write(self.control_plane.directory().join(format!("connect-{connection}.txt")), &output)?;
+        let connected = format!("Connected \"{connection}\" as test-user@example.com.");
+        ensure!(output.contains(&connected), "{output}");
+        let name = format!("connection/{connection}");
+        let wait = ["wait", "--for=condition=Ready", "--timeout=30s", "--namespace", TEAM, &name];
+        self.control_plane.run_kubectl(&wait).map(drop)
+    }
 
-/// `kubectl liaison`, for the team.
-pub(crate) fn plugin(control_plane: &ControlPlane, arguments: &[&str]) -> Result<Command> {
-    let mut command = control_plane.kubectl();
-    command.arg("liaison").args(arguments).args(["--namespace", TEAM]);
-    let plugins =
-        Path::new(env!("CARGO_BIN_EXE_kubectl-liaison")).parent().context("folder of the plugin")?;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(plugins.to_owned()).chain(std::env::split_paths(&path));
-    command.env("PATH", std::env::join_paths(path)?);
-    Ok(command)
-}
+    /// Runs the command to its end while the person goes where its link leads; gives its output. Something may happen
+    /// while they read the provider's page.
+    async fn connect(&self, connection: &str, meanwhile: impl FnOnce() -> Result<()>) -> Result<String> {
+        let mut command = self.plugin(&["connect", connection, "--wait", "2m"])?;
+        // No window is to open where nobody looks.
+        command.env("BROWSER", "true").stdout(Stdio::piped()).stderr(Stdio::piped());
+        walk(command, meanwhile).await.with_context(|| format!("connect {connection}"))
+    }
 
-/// Runs the command to its end while a person goes where its link leads; gives its output. Something may happen while
-/// the person reads the provider's page.
-async fn connect(
-    control_plane: &ControlPlane,
-    connection: &str,
-    meanwhile: impl FnOnce() -> Result<()>,
-) -> Result<String> {
-    let mut command = plugin(control_plane, &["connect", connection, "--wait", "2m"])?;
-    // No window is to open where nobody looks.
-    command.env("BROWSER", "true").stdout(Stdio::piped()).stderr(Stdio::piped());
-    let output = walk(command, meanwhile).await.with_context(|| format!("connect {connection}"))?;
-    std::fs::write(control_plane.directory().join(format!("connect-{connection}.txt")), &output)?;
-    Ok(output)
+    /// `kubectl liaison`, for the team.
+    fn plugin(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.control_plane.kubectl();
+        command.env("KUBECONFIG", &self.kubeconfig);
+        command.arg("liaison").args(arguments).args(["--namespace", TEAM]);
+        let plugins =
+            Path::new(env!("CARGO_BIN_EXE_kubectl-liaison")).parent().context("folder of the plugin")?;
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::iter::once(plugins.to_owned()).chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(path)?);
+        Ok(command)
+    }
 }
 
 async fn walk(command: Command, meanwhile: impl FnOnce() -> Result<()>) -> Result<String> {

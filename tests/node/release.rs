@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::person::{self, Provider};
+use crate::person::Person;
+use crate::provider::Provider;
 use crate::support::control_plane::{ControlPlane, output_of};
 use crate::support::installation::{RELEASE, helm};
 use crate::support::waiting::{SOON, eventually};
@@ -112,12 +113,10 @@ impl<'a> Release<'a> {
     }
 
     /// What stayed is taken up again, with the tokens that stayed.
-    pub(crate) fn is_installed_again_and_goes_on(&self) -> Result<()> {
+    pub(crate) fn is_installed_again_and_goes_on(&self, person: &Person<'_>) -> Result<()> {
         self.helm("install", &[])?;
-        for connection in ["first", "second"] {
-            let verified = output_of(&mut person::plugin(self.control_plane, &["verify", connection])?)?;
-            ensure!(verified.trim_end().ends_with("Succeeded"), "{verified}");
-        }
+        person.verifies("first")?;
+        person.verifies("second")?;
         self.connections_are_ready()
     }
 
