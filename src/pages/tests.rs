@@ -254,6 +254,9 @@ fn browsers_are_moved_only_where_nobody_on_the_way_reads(
     #[case] authority: Option<&str>,
 ) {
     assert_eq!(Target::of(address).map(|target| target.authority()).as_deref(), authority);
+    // Plain http elsewhere is for who has held the address against the egress exceptions.
+    let is_web = authority.is_some() || (address.starts_with("http://") && !address.contains('@'));
+    assert_eq!(Target::checked(address).is_some(), is_web, "{address}");
 }
 
 #[test]

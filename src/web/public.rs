@@ -167,7 +167,7 @@ async fn depart(
     };
     match public.desk.depart(&link).await {
         Ok(Departure { location, uid, sealed, max_age, .. }) => {
-            moving(&headers, &location, &public.cookies.set(&uid, &sealed, max_age))
+            moving(&headers, Target::checked(&location), &public.cookies.set(&uid, &sealed, max_age))
         }
         Err(refusal) => answer::refusal(language(&headers), &refusal),
     }
@@ -181,15 +181,17 @@ async fn arrive(State(public): State<Public>, method: Method, headers: HeaderMap
     let cookies = public.cookies.of(&headers);
     let arrived = public.desk.arrive(uri.path(), uri.query().unwrap_or_default(), &cookies).await;
     match arrived {
-        Ok(Arrival { uid, location }) => moving(&headers, &location, &public.cookies.remove(&uid)),
+        Ok(Arrival { uid, location }) => {
+            moving(&headers, Target::of(&location), &public.cookies.remove(&uid))
+        }
         Err(refusal) => answer::refusal(language(&headers), &refusal),
     }
 }
 
 /// A page that moves the browser on. A redirect would be held against the page before, ours or the provider's.
-fn moving(headers: &HeaderMap, location: &str, cookie: &str) -> Response {
+fn moving(headers: &HeaderMap, target: Option<Target>, cookie: &str) -> Response {
     let language = language(headers);
-    let (Some(target), Ok(cookie)) = (Target::of(location), HeaderValue::from_str(cookie)) else {
+    let (Some(target), Ok(cookie)) = (target, HeaderValue::from_str(cookie)) else {
         return answer::refusal(language, &VisitRefusal::TryLater);
     };
     let mut response = page(StatusCode::OK, pages::moving_on(language, &target), Form::None);
