@@ -181,16 +181,12 @@ pub struct Invitation {
     pub scopes: Vec<String>,
     /// Host that the person is sent to.
     pub host: String,
-    /// Whether the OAuth app is the folder's own.
-    pub own_app: bool,
 }
 
 /// Where a browser goes to, and what it carries.
 pub struct Departure {
     /// The authorization request. It holds the state: never logged.
     pub location: String,
-    /// The application.
-    pub application: String,
     /// Uid of the request, which names the cookie.
     pub uid: String,
     /// The sealed session.

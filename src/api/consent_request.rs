@@ -41,9 +41,10 @@ pub struct ConsentRequestSpec {
     /// The Connection to authenticate. One that is made anew under the same name is another one.
     pub connection_ref: ConnectionIdentity,
 
-    /// Port on the requester's own machine to which the browser brings the receipt.
+    /// Port on the requester's own machine to which the browser brings the receipt: one that the system gives to who
+    /// asks for none, since on a lower one of somebody else's machine another program may listen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1024, max = 65535))]
+    #[schemars(range(min = 32768, max = 65535))]
     pub loopback_port: Option<i32>,
 
     /// SHA-256 of the start secret, in base64url without padding. Only who holds the secret can open the link.

@@ -79,14 +79,14 @@ impl ConsentSession {
 impl ConsentResult {
     /// Whether this is the receipt that the browser was given. Compares in constant time.
     pub fn has_receipt(&self, receipt: &str) -> bool {
-        is_same(self.receipt_digest.as_bytes(), receipt_digest(receipt).as_bytes())
+        is_same(self.receipt_digest.as_bytes(), s256(receipt).as_bytes())
     }
 }
 
 /// SHA-256 of a text in base64url without padding: what is kept of a secret that has to be recognised later
 /// (for a code verifier this is the S256 challenge of RFC 7636, section 4.2).
-pub fn receipt_digest(receipt: &str) -> String {
-    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, receipt.as_bytes()))
+pub fn s256(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
 
 fn is_same(first: &[u8], second: &[u8]) -> bool {
@@ -210,7 +210,7 @@ mod tests {
             code: "code".into(),
             nonce: "nonce".into(),
             verifier: None,
-            receipt_digest: receipt_digest("receipt"),
+            receipt_digest: s256("receipt"),
             redirect_uri: String::new(),
             terms: BTreeMap::new(),
         };
@@ -218,7 +218,7 @@ mod tests {
         assert!(!result.has_receipt("receipt2") && !result.has_receipt(""));
         // RFC 7636, appendix B.
         assert_eq!(
-            receipt_digest("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            s256("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
             "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
         );
     }

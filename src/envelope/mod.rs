@@ -14,7 +14,7 @@ mod stamp;
 #[cfg(test)]
 mod tests;
 
-pub use consent::{ConsentResult, ConsentSession, receipt_digest};
+pub use consent::{ConsentResult, ConsentSession, s256};
 pub use keyring::{Keyring, KeyringFault, MAXIMUM_KEY_ID_LENGTH};
 pub use record::TokenRecord;
 pub use seal::{MAXIMUM_CONSENT_ID_LENGTH, OpenFault, OpenedRecord, RecordContext, SealFault};

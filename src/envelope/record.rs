@@ -57,11 +57,11 @@ struct StoredRecord {
     client_id: String,
     auth_type: String,
     targets: Vec<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     authenticated_by: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     answers: Option<String>,
 }
 

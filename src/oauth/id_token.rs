@@ -86,7 +86,7 @@ fn refused(what: &str) -> Failure {
         Reason::AnswerInvalid,
         format!(
             "the provider's ID token {what}; nothing was stored. Try again; if it happens again, an administrator \
-             has to check the connector and the provider"
+             has to check the connector and the provider."
         ),
     )
 }

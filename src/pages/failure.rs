@@ -10,23 +10,10 @@ pub enum Failure<'a> {
     Declined,
     /// The application answered with an error.
     ProviderError,
-    /// What was agreed to is not what stands in the cluster now.
-    Outdated,
-    /// The person may not authenticate this Connection, or not any more.
-    NotAllowed,
     /// Liaison could not do its part.
     Interrupted,
     /// What stands in the cluster about it: whoever mends it reads the same words there.
     Reported(&'a str),
-    /// A failure that is worded already, for example in the status of an object.
-    Worded {
-        /// The page's title.
-        title: &'a str,
-        /// What happened.
-        happened: &'a str,
-        /// What to do now.
-        to_do: &'a str,
-    },
 }
 
 impl<'a> Failure<'a> {
@@ -35,11 +22,8 @@ impl<'a> Failure<'a> {
         match *self {
             Self::Declined => texts.declined,
             Self::ProviderError => texts.provider_error,
-            Self::Outdated => texts.outdated,
-            Self::NotAllowed => texts.not_allowed,
             Self::Interrupted => texts.interrupted,
             Self::Reported(message) => [texts.reported[0], message, texts.reported[1]],
-            Self::Worded { title, happened, to_do } => [title, happened, to_do],
         }
     }
 }

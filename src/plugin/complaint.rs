@@ -24,7 +24,7 @@ fn advice(status: &Status) -> Option<&'static str> {
         401 => Some("`kubectl auth whoami` says who you are to this cluster"),
         // Admission's words say what to do.
         403 if status.message.contains("denied the request") => None,
-        403 => Some(
+        403 if status.details.as_ref().is_some_and(|details| details.group == "liaison.dev") => Some(
             "an administrator can bind the ClusterRole liaison-connection-user to you in that namespace; `kubectl auth \
              can-i --list` says what you may do",
         ),
@@ -41,7 +41,8 @@ mod tests {
     use super::*;
 
     fn refused(code: u16, message: &str) -> anyhow::Error {
-        let status = Status { code, message: message.to_owned(), ..Status::default() };
+        let details = serde_json::from_value(serde_json::json!({ "group": "liaison.dev" })).unwrap();
+        let status = Status { code, message: message.to_owned(), details, ..Status::default() };
         anyhow::Error::from(kube::Error::Api(Box::new(status))).context("ask for a consent for \"crm\"")
     }
 

@@ -40,7 +40,13 @@ impl Admission {
             let _ = standing.send_replace(Ok(()));
             return Self { listener, _tasks: tasks, stop };
         }
-        let desk = Arc::new(Desk::open(client, Arc::clone(keyring), &settings.namespace, &mut tasks));
+        let desk = Arc::new(Desk::open(
+            client,
+            Arc::clone(keyring),
+            &settings.namespace,
+            Arc::clone(clock),
+            &mut tasks,
+        ));
         let certificate = Arc::new(ServingCertificate::default());
         let keeper = Keeper {
             client: client.clone(),

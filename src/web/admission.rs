@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -20,12 +20,17 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::ports::{AdmissionDesk, Admitted, CertificateHolder, Leaf, ReviewFault, Reviewed, Telemetry};
 
-/// The API server's own limit for what it stores, and room for the object as it was before.
-const BODY_LIMIT: usize = 3 * 1024 * 1024;
+/// Our kinds are bounded: with the object as it was before and all metadata they stay far below this. Parsed, a body takes
+/// many times its size.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// Reviews at the same time; the listener cannot tell the API server from anybody else who reaches it.
+const AT_ONCE: usize = 4;
 
 /// Shorter than the webhooks' own timeout, so that the API server reads why there is no answer.
 const PATIENCE: Duration = Duration::from_secs(4);
@@ -40,13 +45,14 @@ const GRACE: Duration = Duration::from_secs(5);
 struct Reception {
     desk: Arc<dyn AdmissionDesk>,
     telemetry: Arc<dyn Telemetry>,
+    places: Arc<Semaphore>,
 }
 
 /// `/admission/connections`, `/admission/parameters`, `/admission/folders` and `/admission/consent-requests`.
 pub fn router(desk: Arc<dyn AdmissionDesk>, telemetry: Arc<dyn Telemetry>) -> Router {
     let ask = |subject| {
-        post(move |State(reception): State<Reception>, body: Bytes| async move {
-            answer(&reception, subject, &body).await
+        post(move |State(reception): State<Reception>, request: Request| async move {
+            received(&reception, subject, request).await
         })
     };
     Router::new()
@@ -54,8 +60,24 @@ pub fn router(desk: Arc<dyn AdmissionDesk>, telemetry: Arc<dyn Telemetry>) -> Ro
         .route("/admission/parameters", ask(Reviewed::Parameters))
         .route("/admission/folders", ask(Reviewed::Folders))
         .route("/admission/consent-requests", ask(Reviewed::ConsentRequests))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(Reception { desk, telemetry })
+        .with_state(Reception { desk, telemetry, places: Arc::new(Semaphore::new(AT_ONCE)) })
+}
+
+/// Reads a body when there is a place for it, and neither too much of it nor for too long.
+async fn received(reception: &Reception, subject: Reviewed, request: Request) -> Response {
+    let body = tokio::time::timeout(PATIENCE, async {
+        let place = reception.places.acquire().await;
+        (place, to_bytes(request.into_body(), BODY_LIMIT).await)
+    });
+    match body.await {
+        Ok((Ok(_place), Ok(body))) => answer(reception, subject, &body).await,
+        Ok((_, Err(_))) => {
+            (StatusCode::PAYLOAD_TOO_LARGE, "the body cannot be read, or is too large").into_response()
+        }
+        Ok((Err(_), _)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "too many reviews at once").into_response()
+        }
+    }
 }
 
 async fn answer(reception: &Reception, subject: Reviewed, body: &[u8]) -> Response {

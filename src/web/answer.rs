@@ -40,11 +40,8 @@ pub(super) fn page(status: StatusCode, page: Page, form: Form) -> Response {
     for (name, value) in fixed {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
-    for (name, value) in
-        [("cross-origin-opener-policy", "same-origin"), ("permissions-policy", "interest-cohort=()")]
-    {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
+    let opener = HeaderValue::from_static("same-origin");
+    response.headers_mut().insert("cross-origin-opener-policy", opener);
     if let Ok(policy) = HeaderValue::from_str(&policy) {
         response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
@@ -58,17 +55,15 @@ pub(super) fn refusal(language: Language, refusal: &VisitRefusal) -> Response {
         VisitRefusal::Link(LinkRefusal::Expired) => (StatusCode::GONE, pages::expired(language)),
         VisitRefusal::Link(LinkRefusal::Used) => (StatusCode::CONFLICT, pages::used(language)),
         VisitRefusal::Blocked(blocked) => {
-            let failure = match blocked.reason {
-                Reason::ConsentOutdated => Failure::Outdated,
-                Reason::AuthenticateForbidden => Failure::NotAllowed,
-                _ => Failure::Reported(&blocked.message),
-            };
-            (StatusCode::CONFLICT, pages::failed(language, &failure, None))
+            (StatusCode::CONFLICT, pages::failed(language, &Failure::Reported(&blocked.message), None))
         }
         VisitRefusal::Provider { blocked, error } => {
             let failure = match blocked.reason {
                 Reason::ConsentDenied => Failure::Declined,
-                Reason::RedirectURIMismatch => Failure::Reported(&blocked.message),
+                // Whoever began can mend these, and reads how.
+                Reason::RedirectURIMismatch | Reason::ScopeRejected | Reason::ClientRejected => {
+                    Failure::Reported(&blocked.message)
+                }
                 _ => Failure::ProviderError,
             };
             let words = ProviderWords { code: &error.code, description: error.description.as_deref() };

@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 
 use crate::fixtures::Ground;
 use crate::support::control_plane::ControlPlane;
-use crate::support::free_port;
 use crate::support::identity_provider::{PASSWORD, USERNAME, WEB_CLIENT_ID, WEB_CLIENT_SECRET};
 use crate::support::oidc_provider;
 use crate::support::operator::OPERATOR_NAMESPACE;
@@ -38,7 +37,9 @@ pub(crate) async fn ask(client: &Client, ground: &Ground, connection: &str) -> R
     let uid = ground.connections().get(connection).await?.uid().context("uid")?;
     let reference = ConnectionIdentity { name: connection.to_owned(), uid };
     let start = secret()?;
-    let loopback_port = free_port()?;
+    // As the command's own port: given by the system.
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    let loopback_port = listener.local_addr()?.port();
     let request = ConsentRequest {
         metadata: ObjectMeta { generate_name: Some(format!("{connection}-")), ..ObjectMeta::default() },
         spec: ConsentRequestSpec {

@@ -22,7 +22,7 @@ use crate::domain::admission::{
     self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, referenced_secrets, requester,
 };
 use crate::envelope::{Keyring, RequesterStamp};
-use crate::ports::{AdmissionDesk, ReviewFault, Reviewed};
+use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
 use super::watch::{self, Watched};
@@ -44,6 +44,7 @@ const CLEANERS: [&str; 3] = [
 pub struct Desk {
     client: Client,
     keyring: Arc<Keyring>,
+    clock: Arc<dyn Clock>,
     operator_namespace: String,
     definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
@@ -57,11 +58,13 @@ impl Desk {
         client: &Client,
         keyring: Arc<Keyring>,
         operator_namespace: &str,
+        clock: Arc<dyn Clock>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let definitions = Arc::new(connector::Definitions::default());
         Self {
             keyring,
+            clock,
             operator_namespace: operator_namespace.to_owned(),
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
@@ -208,7 +211,7 @@ impl Desk {
     ) -> Result<AdmissionResponse, ReviewFault> {
         let open = self.requests.state();
         let open = open.iter().filter_map(|object| object.0.as_ref().ok());
-        let open = open.filter(|request| is_open(request, asked.username())).count();
+        let open = open.filter(|request| is_open(request, asked.username(), self.clock.now())).count();
         if let Ruling::Refuse(message) = admission::consent_request(&new.spec, open) {
             return Ok(response.deny(message));
         }

@@ -10,13 +10,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use kube::Api;
 use secrecy::SecretString;
 
+use crate::api::ConsentRequest;
 use crate::api::consent_request::{ConsentRequestStatus, Phase};
-use crate::api::{AuthType, ConsentRequest};
 use crate::cluster::record::{self, Recorded};
 use crate::domain::connection::{Blocked, Observed, Prepared, prepare};
 use crate::domain::consent::{self, LinkRefusal, addresses, terms_of};
 use crate::domain::reason::Reason;
-use crate::envelope::{ConsentResult, ConsentSession, receipt_digest};
+use crate::envelope::{ConsentResult, ConsentSession, s256};
 use crate::oauth::{self, Attempt};
 use crate::ports::{Arrival, Clock, ConsentDesk, ConsentLink, Departure, Invitation, VisitRefusal};
 
@@ -50,13 +50,16 @@ impl Desk {
     /// The request that a link opens, and its Connection.
     async fn opened(&self, link: &ConsentLink) -> Result<(ConsentRequest, Observed), VisitRefusal> {
         let request = self.request(&link.namespace, &link.name).await?;
-        consent::may_open(&request, &receipt_digest(&link.start), self.clock.now())
-            .map_err(VisitRefusal::Link)?;
+        consent::may_open(&request, &s256(&link.start), self.clock.now()).map_err(VisitRefusal::Link)?;
         let snapshot = self.snapshots.of(&link.namespace, &request.spec.connection_ref).await;
         let observed = snapshot.map_err(unavailable)?.ok_or_else(|| {
             VisitRefusal::Blocked(Blocked {
                 reason: Reason::ConsentOutdated,
-                message: "the connection that this link is for is gone".to_owned(),
+                message: format!(
+                    "the connection \"{}\" that this link is for is gone; make it again, and then {}",
+                    request.spec.connection_ref.name,
+                    consent::again(&request)
+                ),
             })
         })?;
         Ok((request, observed))
@@ -99,8 +102,7 @@ impl ConsentDesk for Desk {
         if !self.record(&request, &started).await? {
             return Err(VisitRefusal::Link(LinkRefusal::Used));
         }
-        let application = prepared.definition.display_name().to_owned();
-        Ok(Departure { location, application, uid, sealed, max_age: consent::LIFETIME })
+        Ok(Departure { location, uid, sealed, max_age: consent::LIFETIME })
     }
 
     async fn arrive(
@@ -157,7 +159,7 @@ impl Desk {
     ) -> Result<Arrival, VisitRefusal> {
         let text = random()?;
         let ConsentSession { nonce, verifier, terms, redirect_uri, .. } = session;
-        let receipt_digest = receipt_digest(&text);
+        let receipt_digest = s256(&text);
         let result = ConsentResult { code, nonce, verifier, receipt_digest, redirect_uri, terms };
         let sealed = self.snapshots.keyring.seal_consent_result(uid, &result).map_err(unavailable)?;
         let seen = request.status.clone().unwrap_or_default();
@@ -191,7 +193,6 @@ fn invitation(request: &ConsentRequest, observed: &Observed, prepared: &Prepared
         application: prepared.definition.display_name().to_owned(),
         scopes: prepared.scopes.clone(),
         host: prepared.authorize_host().unwrap_or_default().to_owned(),
-        own_app: prepared.method.auth_type() == AuthType::OAuth2BringYourOwnApp,
     }
 }
 

@@ -12,7 +12,7 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 
 use crate::api::ConsentRequest;
-use crate::api::consent_request::ConsentRequestStatus;
+use crate::api::consent_request::{ConsentRequestStatus, Phase};
 use crate::domain::admission::is_open;
 use crate::domain::consent::{Effect, ObservedConsent, ResultState, concluded, decide, expires_at};
 use crate::domain::decision::Decision;
@@ -57,10 +57,14 @@ async fn observe(
 ) -> Result<(ObservedConsent, Option<ConsentResult>), Error> {
     let namespace = request.namespace().unwrap_or_default();
     let reference = &request.spec.connection_ref;
-    let connection = context.snapshots.of(&namespace, reference).await?;
+    // One that is over needs nothing more, and ends also where what it names cannot be read.
+    let phase = request.status.as_ref().and_then(|status| status.phase);
+    let is_over = phase.is_some_and(Phase::is_final)
+        || (phase != Some(Phase::Redeeming) && context.clock.now() >= expires_at(&request));
+    let connection = if is_over { None } else { context.snapshots.of(&namespace, reference).await? };
     let (state, result) = sealed_result(context, &request);
     let authorized = match (&request.spec.receipt, &request.spec.requester) {
-        (Some(_), Some(requester)) => {
+        (Some(_), Some(requester)) if !is_over => {
             review::may_authenticate(&context.client, requester, &namespace, &reference.name).await?
         }
         _ => false,
@@ -114,7 +118,7 @@ fn older_open(context: &Context, request: &ConsentRequest) -> usize {
     let requests = context.consents.state();
     let requests = requests.iter().filter_map(|object| object.0.as_ref().ok());
     let now = context.clock.now();
-    let open = requests.filter(|other| is_open(other, &requester.username) && now < expires_at(other));
+    let open = requests.filter(|other| is_open(other, &requester.username, now));
     open.filter(|other| age(other) < age(request)).count()
 }
 

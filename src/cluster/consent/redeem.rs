@@ -9,7 +9,7 @@ use crate::api::ConsentRequest;
 use crate::cluster::effects::{self, StoredConsent};
 use crate::cluster::{Context, Error};
 use crate::domain::connection::{Blocked, Observed, Prepared, prepare};
-use crate::domain::consent::{self, redeemed_wrongly};
+use crate::domain::consent::{self, not_redeemed};
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, TokenRecord};
 use crate::oauth::{self, ClientCredentials, Failure, TokenGrant};
@@ -43,12 +43,7 @@ pub(super) async fn redeem(
         Ok(record) => record,
         Err(failure) => {
             context.telemetry.token_requested(failure.reason.as_str(), started.elapsed());
-            return Ok(Err(redeemed_wrongly(
-                request,
-                failure.reason,
-                &failure.message,
-                &result.redirect_uri,
-            )));
+            return Ok(Err(not_redeemed(request, failure.reason, &failure.message, &result.redirect_uri)));
         }
     };
     context.telemetry.token_requested("Succeeded", started.elapsed());
@@ -74,7 +69,7 @@ async fn exchange(
 ) -> Result<Result<TokenRecord, Failure>, Error> {
     let client = effects::client(context, observed).await?;
     let Some(client) = client.filter(|client| Some(&client.id) == prepared.client_id.as_ref()) else {
-        let message = format!("the OAuth client changed meanwhile; {}", consent::again(request));
+        let message = "The OAuth client changed meanwhile; nothing was sent.";
         return Ok(Err(Failure::permanent(Reason::ConsentOutdated, message)));
     };
     let granted = ask(context, observed, prepared, &client, result).await;

@@ -1,11 +1,13 @@
 //! ConsentRequests: who made one, and how many a person may have.
 
+use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::UserInfo;
 
 use crate::api::consent_request::{Phase, Requester};
 use crate::api::{ConsentRequest, ConsentRequestSpec};
 
 use super::Ruling;
+use crate::domain::consent::expires_at;
 
 /// Requests that one person may have under way.
 pub const OPEN_LIMIT: usize = 5;
@@ -32,16 +34,17 @@ pub fn consent_request(spec: &ConsentRequestSpec, open: usize) -> Ruling {
 /// What is said to a person who has too many requests under way.
 pub fn too_many(open: usize) -> String {
     format!(
-        "you have {open} consent requests under way, and may have {OPEN_LIMIT}; finish or delete one of them, or wait \
-         until they expire, ten minutes after they were made"
+        "you have {open} consent requests under way, and may have {OPEN_LIMIT}; finish or delete one of them (`kubectl \
+         get consentrequests -A` lists them), or wait until they expire, ten minutes after they were made"
     )
 }
 
 /// Whether a request is this person's and still under way.
-pub fn is_open(request: &ConsentRequest, username: &str) -> bool {
+pub fn is_open(request: &ConsentRequest, username: &str, now: Timestamp) -> bool {
     let theirs = request.spec.requester.as_ref().is_some_and(|requester| requester.username == username);
     let phase = request.status.as_ref().and_then(|status| status.phase);
-    theirs && request.metadata.deletion_timestamp.is_none() && !phase.is_some_and(Phase::is_final)
+    let in_time = now < expires_at(request);
+    theirs && in_time && request.metadata.deletion_timestamp.is_none() && !phase.is_some_and(Phase::is_final)
 }
 
 /// The stamp of a person as the API server knows them, not sealed yet. Whoever does not fit its bounds is told so:

@@ -272,9 +272,13 @@ fn a_request_counts_until_its_final_phase() {
     let request = |phase| {
         let spec = ConsentRequestSpec { requester: Some(requester.clone()), ..ConsentRequestSpec::default() };
         let mut request = ConsentRequest::new("r", spec);
+        request.metadata.creation_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
         request.status = Some(ConsentRequestStatus { phase, ..ConsentRequestStatus::default() });
         request
     };
+    let at = |second| jiff::Timestamp::from_second(second).unwrap();
+    let is_open = |request: &ConsentRequest, username: &str| super::is_open(request, username, at(599));
+    assert!(!super::is_open(&request(None), "ada", at(600)), "its ten minutes are over");
     assert!(is_open(&request(None), "ada") && is_open(&request(Some(Phase::Redeeming)), "ada"));
     assert!(!is_open(&request(Some(Phase::Failed)), "ada") && !is_open(&request(None), "eve"));
 }

@@ -128,7 +128,8 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
         Ok(prepared) => health::assess(observed, prepared, &authenticated.verdict, &mut facts, now),
         Err(_) => Assessment::of(health::verdict(&facts)),
     };
-    let scopes = scopes_verdict(observed, &authenticated.verdict);
+    let wanted = prepared.as_ref().map(|prepared| prepared.scopes.as_slice()).unwrap_or_default();
+    let scopes = scopes_verdict(observed, wanted, &authenticated.verdict);
     person::conclude(observed, prepared.is_ok(), &scopes, &mut facts);
     let suspended = observed.connection.spec.suspend;
     let ready = ready_verdict(
@@ -197,12 +198,20 @@ fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut Connection
     facts.credential_source = source.map(|source| format!("Connection/{}", source.secret_ref.name));
 }
 
-fn scopes_verdict(observed: &Observed, authenticated: &Verdict) -> Verdict {
+fn scopes_verdict(observed: &Observed, wanted: &[String], authenticated: &Verdict) -> Verdict {
     match &observed.token {
         _ if !authenticated.holds() => Verdict::unknown(Reason::NotAuthenticated, ""),
         TokenState::Present(token) => {
-            let missing: Vec<_> =
-                token.requested_scopes.iter().filter(|scope| !token.granted_scopes.contains(scope)).collect();
+            // What is asked for since a person consented is not granted by any refresh.
+            let since = wanted
+                .iter()
+                .filter(|scope| token.authenticated_by.is_some() && !token.requested_scopes.contains(scope));
+            let missing: Vec<_> = token
+                .requested_scopes
+                .iter()
+                .chain(since)
+                .filter(|scope| !token.granted_scopes.contains(scope))
+                .collect();
             if missing.is_empty() {
                 return Verdict::yes(Reason::ScopesGranted, "");
             }

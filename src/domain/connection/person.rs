@@ -1,6 +1,8 @@
 //! Connections that only a person in a browser can authenticate. Their tokens come of a consent, which is not made
 //! here; what is decided here is when to refresh one, and when and how a person is called.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::api::connection::{AuthenticationStatus, ConnectionStatus, ConsentFailureStatus};
@@ -105,7 +107,7 @@ fn present(
         Some(changed) => Assessment::of(Verdict::no(
             Reason::ReauthenticationRequired,
             format!(
-                "{changed}; nothing was sent there. If the change is wanted, run {}",
+                "{changed}; nothing was sent. If the change is wanted, run {}",
                 connect_command(observed)
             ),
         )),
@@ -122,6 +124,9 @@ fn renewable_at(token: &TokenFacts, now: Timestamp) -> bool {
     token.refreshable && token.refresh_token_expires_at.is_none_or(|end| now < end)
 }
 
+/// A refresh token that had less than this left when the access token was issued is not used for its own sake.
+const WORTH_KEEPING_UP: Duration = Duration::from_hours(1);
+
 /// A token that is refreshed in time.
 fn refreshed(
     observed: &Observed,
@@ -132,7 +137,13 @@ fn refreshed(
 ) -> Assessment {
     let verdict = if token.valid_at(now) { token::issued() } else { token::expired(observed) };
     let fraction = observed.settings.refresh_fraction;
-    let due = schedule::refresh_at(observed.uid(), token.issued_at, token.expires_at, fraction);
+    let share_of = |end| schedule::refresh_at(observed.uid(), token.issued_at, end, fraction);
+    // A refresh token that ends first is used before it does; not again and again where its end does not move.
+    let ends_first = token.refresh_token_expires_at.filter(|end| {
+        let at_issue = Duration::try_from(end.duration_since(token.issued_at)).unwrap_or_default();
+        at_issue >= WORTH_KEEPING_UP && share_of(token.expires_at).is_some_and(|due| *end <= due)
+    });
+    let due = share_of(ends_first.or(token.expires_at));
     if due.is_none_or(|due| now < due) {
         facts.last_failure = None;
         return Assessment::of(verdict).again_at(due);

@@ -152,7 +152,7 @@ fn present(
         return Assessment::of(Verdict::no(
             Reason::ReauthenticationRequired,
             format!(
-                "{changed}; nothing was sent there. Somebody with the right to authenticate has to set the \
+                "{changed}; nothing was sent. Somebody with the right to authenticate has to set the \
                  annotation liaison.dev/reauthenticate-at"
             ),
         ));

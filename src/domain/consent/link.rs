@@ -50,8 +50,8 @@ pub fn refused_by_provider(request: &ConsentRequest, code: &str, redirect_uri: &
         }
         "invalid_scope" => (
             Reason::ScopeRejected,
-            "the provider rejected the scopes (invalid_scope); correct spec.scopes, or the scopes of the OAuth app"
-                .to_owned(),
+            format!("the provider rejected the scopes (invalid_scope); correct spec.scopes, or the scopes of the OAuth app; then \
+             {again}"),
         ),
         "unauthorized_client" | "invalid_client" => (
             Reason::ClientRejected,
@@ -80,16 +80,13 @@ fn mismatch(redirect_uri: &str) -> String {
 }
 
 /// Why a code was not redeemed, told to who can mend it.
-pub fn redeemed_wrongly(
-    request: &ConsentRequest,
-    reason: Reason,
-    message: &str,
-    redirect_uri: &str,
-) -> Blocked {
-    let message = match reason {
-        Reason::RedirectURIMismatch => mismatch(redirect_uri),
+pub fn not_redeemed(request: &ConsentRequest, reason: Reason, message: &str, redirect_uri: &str) -> Blocked {
+    let message = if reason == Reason::RedirectURIMismatch {
+        mismatch(redirect_uri)
+    } else {
         // A code is good for one attempt, so that nothing is asked again later by itself.
-        _ => format!("{} Then {}.", message.replace(" It is asked again later.", ""), again(request)),
+        let once = message.replace(" It is asked again later.", "");
+        format!("{} Then {}.", once.replace("It is asked again later; an", "An"), again(request))
     };
     Blocked { reason, message }
 }

@@ -27,7 +27,7 @@ use super::connection::{self, Blocked, prepare};
 use super::decision::Decision;
 use super::reason::Reason;
 
-pub use link::{LinkRefusal, may_open, redeemed_wrongly, refused_by_provider};
+pub use link::{LinkRefusal, may_open, not_redeemed, refused_by_provider};
 pub use terms::{Terms, terms_of};
 
 /// How long a person has, from the moment of the request.
@@ -146,7 +146,9 @@ fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), Ended> {
     let Some(connection) = &observed.connection else {
         return Err(blocked(
             Reason::ConsentOutdated,
-            format!("the connection \"{name}\" that this request names is gone; nothing was sent"),
+            format!(
+                "the connection \"{name}\" that this request names is gone; nothing was sent; make it again, and connect the new one"
+            ),
         ));
     };
     let prepared = prepare(connection)?;
@@ -154,7 +156,7 @@ fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), Ended> {
         return Err(blocked(
             Reason::ConsentNotNeeded,
             format!(
-                "connection \"{name}\" authenticates with {} and needs no person",
+                "connection \"{name}\" authenticates with {} and needs no person; `kubectl liaison verify {name}` asks whether it works",
                 prepared.method.auth_type()
             ),
         ));
@@ -162,7 +164,10 @@ fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), Ended> {
     if connection.connection.spec.suspend {
         return Err(blocked(
             Reason::Suspended,
-            format!("connection \"{name}\" is suspended; set spec.suspend to false first"),
+            format!(
+                "connection \"{name}\" is suspended; set spec.suspend to false, and then {}",
+                again(&observed.request)
+            ),
         ));
     }
     if spec.loopback_port.is_none() {
@@ -208,7 +213,8 @@ fn returned(observed: &ObservedConsent, present: &Terms) -> Result<(), Ended> {
         return Err(blocked(
             Reason::AuthenticateForbidden,
             format!(
-                "user \"{}\" may not authenticate connections in namespace \"{}\" any more; nothing was sent",
+                "user \"{}\" may not authenticate connections in namespace \"{}\" any more; nothing was sent. An \
+                 administrator can bind the ClusterRole liaison-connection-user to them there",
                 requester.map(|requester| requester.username.as_str()).unwrap_or_default(),
                 observed.request.metadata.namespace.as_deref().unwrap_or_default(),
             ),
@@ -319,7 +325,8 @@ fn end(
 }
 
 fn after_end(status: ConsentRequestStatus, now: Timestamp) -> ConsentDecision {
-    let gone_at = status.ended_at.as_ref().map_or(now, |ended_at| ended_at.0) + KEPT_AFTER_END;
+    let ended_at = status.ended_at.as_ref().or(status.expires_at.as_ref());
+    let gone_at = ended_at.map_or(Timestamp::UNIX_EPOCH, |ended_at| ended_at.0) + KEPT_AFTER_END;
     if now < gone_at {
         return waiting(status, Some(gone_at));
     }

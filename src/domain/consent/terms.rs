@@ -1,10 +1,11 @@
-//! What a person agrees to, so that nothing else is done with their consent.
+//! What a person agrees to, so that nothing else is done with their consent. Each term is kept as a digest: together
+//! they have to fit a cookie, however many hosts and scopes there are.
 
 use std::collections::BTreeMap;
 
-use crate::domain::connection::{ConnectorState, Observed, Prepared};
+use crate::domain::connection::{ConnectorState, Observed, Prepared, digest_of};
 
-/// What a person agrees to, by a name that a message can say.
+/// Digests of what a person agrees to, by a name that a message can say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms(BTreeMap<String, String>);
 
@@ -25,7 +26,7 @@ pub fn terms_of(observed: &Observed, prepared: &Prepared<'_>, redirect_uri: &str
         ("the scopes", prepared.scopes.join(" ")),
         ("the redirect address", redirect_uri.to_owned()),
     ];
-    Terms(named.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    Terms(named.into_iter().map(|(name, value)| (name.to_owned(), digest_of(&[&value]))).collect())
 }
 
 impl Terms {

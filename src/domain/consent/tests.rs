@@ -204,6 +204,19 @@ fn s46_who_never_came_back_is_told_which_address_to_register() {
 }
 
 #[test]
+fn terms_fit_a_cookie_however_many_scopes_there_are() {
+    let mut observed = connection();
+    observed.connection.spec.scopes = (0..64).map(|number| format!("{number:0>256}")).collect();
+    let prepared = prepare(&observed).unwrap();
+    let terms = terms_of(&observed, &prepared, "https://liaison.example/callback/crm").to_map();
+    let length: usize = terms.iter().map(|(name, value)| name.len() + value.len()).sum();
+    assert!(length < 400, "{length}");
+    let other = connection();
+    let changed = terms_of(&other, &prepare(&other).unwrap(), "x");
+    assert_eq!(changed.differences(&terms), ["the redirect address", "the scopes"]);
+}
+
+#[test]
 fn a_receipt_makes_the_code_be_redeemed_and_takes_it_out_of_the_request_first() {
     let decision = decide(&returned(), at(60));
     assert_eq!(decision.effect, Some(Effect::Redeem));

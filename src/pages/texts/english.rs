@@ -88,8 +88,8 @@ pub(super) static TEXTS: Texts = Texts {
 
 const FAILURES: Failures = Failures {
     declined: [
-        "You said no",
-        "This Connection may not act for you at the application. Nothing has changed.",
+        "Permission was not given",
+        "The application gave no new permission. Nothing has changed.",
         "If that was not what you wanted, run `kubectl liaison connect` again.",
     ],
     provider_error: [
@@ -98,21 +98,11 @@ const FAILURES: Failures = Failures {
         "Run `kubectl liaison connect` again. If it fails again, show this page to whoever looks after the \
          application.",
     ],
-    outdated: [
-        "Something changed in the meantime",
-        "The Connection or its application was changed while you signed in, so your consent no longer fits. It was \
-         not used.",
-        "Run `kubectl liaison connect` again and look at what is asked for now.",
-    ],
-    not_allowed: [
-        "You may not connect this",
-        "You do not have the right to authenticate this Connection. Nothing has changed.",
-        "Ask the owner of the folder for the verb `authenticate`, then run `kubectl liaison connect` again.",
-    ],
     interrupted: [
         "Not connected",
-        "Liaison could not finish. Nothing has changed.",
-        "Run `kubectl liaison connect` again. If it fails again, tell whoever runs Liaison.",
+        "Liaison could not answer just now. Nothing has changed.",
+        "Load this page again in a moment. If that does not help, run `kubectl liaison connect` again, and tell \
+         whoever runs Liaison.",
     ],
     reported: [
         "Not connected",

@@ -53,8 +53,8 @@ pub(super) static TEXTS: Texts = Texts {
         title: "Ce lien a déjà servi",
         paragraphs: &[
             "Il ne sert qu’une fois, et il a déjà servi. L’ouvrir encore ne change rien.",
-            "Si vous êtes en train de vous identifier auprès de l’application, poursuivez là-bas\u{a0}: page suivante \
-             de cette fenêtre, ou dans l’autre. Sinon, relancez `kubectl liaison connect`.",
+            "Si vous êtes en train de vous identifier auprès de l’application, revenez-y par le bouton «\u{a0}page \
+             suivante\u{a0}», ou dans l’autre fenêtre. Sinon, relancez `kubectl liaison connect`.",
         ],
     },
     not_valid: Message {
@@ -90,8 +90,8 @@ pub(super) static TEXTS: Texts = Texts {
 
 const FAILURES: Failures = Failures {
     declined: [
-        "Vous avez refusé",
-        "Cette connexion n’a pas le droit d’agir pour vous auprès de l’application. Rien n’a changé.",
+        "L’autorisation n’a pas été donnée",
+        "L’application n’a donné aucune nouvelle autorisation. Rien n’a changé.",
         "Si ce n’est pas ce que vous vouliez, relancez `kubectl liaison connect`.",
     ],
     provider_error: [
@@ -100,21 +100,11 @@ const FAILURES: Failures = Failures {
         "Relancez `kubectl liaison connect`. Si l’erreur se répète, montrez cette page à la personne qui gère \
          l’application.",
     ],
-    outdated: [
-        "Quelque chose a changé entre-temps",
-        "La connexion ou son application a été modifiée pendant que vous vous identifiiez\u{a0}: votre accord ne \
-         correspond plus. Il n’a pas été utilisé.",
-        "Relancez `kubectl liaison connect` et regardez ce qui est demandé maintenant.",
-    ],
-    not_allowed: [
-        "Vous ne pouvez pas établir cette connexion",
-        "Vous n’avez pas le droit d’authentifier cette connexion. Rien n’a changé.",
-        "Demandez le verbe `authenticate` au propriétaire du dossier, puis relancez `kubectl liaison connect`.",
-    ],
     interrupted: [
         "Connexion non établie",
-        "Liaison n’a pas pu terminer. Rien n’a changé.",
-        "Relancez `kubectl liaison connect`. Si cela se répète, prévenez la personne qui exploite Liaison.",
+        "Liaison n’a pas pu répondre. Rien n’a changé.",
+        "Rechargez cette page dans un instant. Si cela ne suffit pas, relancez `kubectl liaison connect` et prévenez \
+         la personne qui exploite Liaison.",
     ],
     reported: [
         "Connexion non établie",

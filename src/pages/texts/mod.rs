@@ -72,8 +72,6 @@ pub(super) struct Message {
 pub(super) struct Failures {
     pub(super) declined: [&'static str; 3],
     pub(super) provider_error: [&'static str; 3],
-    pub(super) outdated: [&'static str; 3],
-    pub(super) not_allowed: [&'static str; 3],
     pub(super) interrupted: [&'static str; 3],
     /// Title, and what to do; what happened is told by the cluster.
     pub(super) reported: [&'static str; 2],

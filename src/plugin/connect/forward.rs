@@ -42,7 +42,11 @@ enum Answers {
 }
 
 /// Forwards the link's port, where the link leads to this machine and nobody answers there.
-pub(super) async fn where_needed(client: &Client, link: &str) -> anyhow::Result<Option<Forwarded>> {
+pub(super) async fn where_needed(
+    client: &Client,
+    namespace: &str,
+    link: &str,
+) -> anyhow::Result<Option<Forwarded>> {
     let url = Url::parse(link).context("read the link")?;
     let Some(port) = port_of_this_machine(&url) else { return Ok(None) };
     match who_answers(&url).await? {
@@ -55,11 +59,11 @@ pub(super) async fn where_needed(client: &Client, link: &str) -> anyhow::Result<
         ),
     }
     // Whoever may not forward learns it here, and not in the browser.
-    let (forwarder, _) = to_operator(client).await.context(HINT)?;
+    let (forwarder, _) = to_operator(client, namespace).await.context(HINT)?;
     forwarder.abort();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let listener = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
-    Ok(Some(Forwarded(tokio::spawn(forward(client.clone(), listener)))))
+    Ok(Some(Forwarded(tokio::spawn(forward(client.clone(), namespace.to_owned(), listener)))))
 }
 
 /// The port, where an address leads to this machine and to what the operator speaks itself.
@@ -86,8 +90,8 @@ async fn who_answers(url: &Url) -> anyhow::Result<Answers> {
 }
 
 /// A Pod of the operator that serves, and goes on to.
-async fn operator_pod(client: &Client) -> anyhow::Result<Pod> {
-    let pods: Api<Pod> = Api::all(client.clone());
+async fn operator_pod(client: &Client, namespace: &str) -> anyhow::Result<Pod> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let found =
         pods.list(&ListParams::default().labels(PODS)).await.context("look for the operator's Pods")?;
     found.items.into_iter().find(serves).context("no Pod of the operator is ready")
@@ -102,21 +106,21 @@ fn serves(pod: &Pod) -> bool {
 /// A connection to the operator. Pods come and go, so each connection looks for one.
 async fn to_operator(
     client: &Client,
+    namespace: &str,
 ) -> anyhow::Result<(Portforwarder, impl AsyncRead + AsyncWrite + Unpin + use<>)> {
-    let pod = operator_pod(client).await?;
-    let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
-    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let name = operator_pod(client, namespace).await?.name_any();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let forwarder = pods.portforward(&name, &[PUBLIC_PORT]).await;
     let mut forwarder = forwarder.with_context(|| format!("forward a port to Pod {namespace}/{name}"))?;
     let stream = forwarder.take_stream(PUBLIC_PORT).context("the forwarded port has no stream")?;
     Ok((forwarder, stream))
 }
 
-async fn forward(client: Client, listener: TcpListener) {
+async fn forward(client: Client, namespace: String, listener: TcpListener) {
     while let Ok((mut browser, _)) = listener.accept().await {
-        let client = client.clone();
+        let (client, namespace) = (client.clone(), namespace.clone());
         tokio::spawn(async move {
-            match to_operator(&client).await {
+            match to_operator(&client, &namespace).await {
                 Ok((_forwarder, mut operator)) => {
                     let _ = tokio::io::copy_bidirectional(&mut browser, &mut operator).await;
                 }

@@ -26,6 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a page that is made may take to be sent.
 const SENT: Duration = Duration::from_secs(1);
 
+/// The lowest port that a ConsentRequest may name. Linux, macOS and Windows give higher ones by default.
+const LOWEST_PORT: u16 = 32_768;
+
+/// Ports that are asked for until one is high enough.
+const ATTEMPTS: usize = 64;
+
 /// Length of a receipt in characters.
 const RECEIPT_LENGTH: usize = 43;
 
@@ -74,10 +80,18 @@ impl Serving {
 impl Loopback {
     /// Listens on a port that the system chooses.
     pub(super) async fn listen() -> anyhow::Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = TcpListener::bind(address).await.context("listen on this machine")?;
-        let port = listener.local_addr().context("listen on this machine")?.port();
-        Ok(Self { listener, port })
+        // Held until one fits, so that the system does not give the same one again.
+        let mut too_low = Vec::new();
+        while too_low.len() < ATTEMPTS {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+            let listener = TcpListener::bind(address).await.context("listen on this machine")?;
+            let port = listener.local_addr().context("listen on this machine")?.port();
+            if port >= LOWEST_PORT {
+                return Ok(Self { listener, port });
+            }
+            too_low.push(listener);
+        }
+        anyhow::bail!("this machine gives no port from {LOWEST_PORT} on; see its range of ephemeral ports")
     }
 
     pub(super) fn port(&self) -> u16 {

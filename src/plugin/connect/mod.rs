@@ -33,6 +33,10 @@ pub(super) struct Arguments {
     /// How long to wait for the person, up to the ten minutes that a request lives
     #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
     wait: Duration,
+    /// Namespace of the operator, for trials in which its port is forwarded. Only there its Pods are looked for: labels
+    /// alone would let anybody's Pod stand in
+    #[arg(long, env = "LIAISON_NAMESPACE", default_value = "liaison-system")]
+    operator_namespace: String,
     /// Show a code to enter instead of opening a browser on this machine; needs a policy that allows it
     #[arg(long)]
     no_browser: bool,
@@ -59,7 +63,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     // Before the person sees a link: whoever stops the command from then on leaves none open.
     let stopped = tokio::spawn(tokio::signal::ctrl_c());
     tokio::task::yield_now().await;
-    let forwarded = forward::where_needed(&session.client, url).await?;
+    let forwarded = forward::where_needed(&session.client, &arguments.operator_namespace, url).await?;
     let link = secret.link(url);
     writeln!(
         session.output,

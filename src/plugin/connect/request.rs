@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::api::consent_request::{ConnectionIdentity, Phase};
 use crate::api::{Connection, ConsentRequest, ConsentRequestSpec};
-use crate::envelope::receipt_digest;
+use crate::envelope::s256;
 
 /// Longest part of a Connection's name in the request's; the API server adds five characters.
 const NAME_LIMIT: usize = 50;
@@ -53,7 +53,7 @@ pub(super) async fn create(
                 uid: connection.metadata.uid.clone().unwrap_or_default(),
             },
             loopback_port: loopback_port.map(i32::from),
-            challenge: receipt_digest(&secret.0),
+            challenge: s256(&secret.0),
             requester: None,
             receipt: None,
         },

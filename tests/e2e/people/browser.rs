@@ -161,7 +161,8 @@ async fn s47_a_person_says_no_and_then_yes_in_chromium_in_french_at_the_certifie
     way.visit.arrive(&format!("{}/callback/", World::shared().public_url)).await?;
     let declined = way.look("oidc-2-declined-french").await?;
     assert!(
-        declined.text.contains("Vous avez refusé") && declined.text.contains("access_denied"),
+        declined.text.contains("L’autorisation n’a pas été donnée")
+            && declined.text.contains("access_denied"),
         "{declined:?}"
     );
     // To load it again shows no more, and spends nothing.

@@ -149,7 +149,11 @@ async fn connecting_ends_with_2_where_the_person_says_no() -> Result<()> {
     let mut terminal = Terminal::start(&kubeconfig, &["connect", "crm"])?;
     let link = terminal.link().await?;
     let page = decline(&link).await?;
-    assert!(page.text().contains("You said no") && page.text().contains("access_denied"), "{}", page.text());
+    assert!(
+        page.text().contains("Permission was not given") && page.text().contains("access_denied"),
+        "{}",
+        page.text()
+    );
     let (code, output) = story(&terminal.end().await?, &link);
     let wanted = "Not connected \"crm\": ConsentDenied: the person, or the provider for them, did not consent \
                   (access_denied); run `kubectl liaison connect crm -n declined` again";

@@ -374,6 +374,28 @@ fn n14_scopes_that_were_not_granted_call_for_a_person() {
 }
 
 #[test]
+fn n14_scopes_that_were_added_since_the_consent_call_for_a_person() {
+    let mut observed = ann_consented();
+    observed.connection.spec.scopes = vec!["read".to_owned(), "write".to_owned(), "admin".to_owned()];
+    let status = decide(&observed, at(60)).status;
+    assert_eq!(short(&status, ConditionType::Ready), "False/ScopesMissing");
+    assert!(message(&status, ConditionType::Ready).starts_with("the provider did not grant: admin;"));
+}
+
+#[test]
+fn n05_a_refresh_token_that_ends_first_is_used_before_it_does() {
+    let mut observed = ann_consented();
+    change(&mut observed, |token| {
+        token.expires_at = Some(at(30 * 86_400));
+        token.refresh_token_expires_at = Some(at(7 * 86_400));
+    });
+    let decision = decide(&observed, at(60));
+    let due = decision.next.unwrap();
+    assert!(at(4 * 86_400) < due && due < at(6 * 86_400), "{due}");
+    assert!(matches!(decide(&observed, due).effect, Some(Effect::RequestToken(_))));
+}
+
+#[test]
 fn s48_a_persons_record_that_cannot_be_used_calls_for_a_person_and_asks_for_nothing() {
     let mut observed = seen(&ann_consented(), 60);
     annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, "now");
