@@ -15,7 +15,7 @@ pub(super) fn request(name: &str, connection: &str, uid: &str) -> Value {
     json!({
         "apiVersion": "liaison.dev/v1alpha1", "kind": "ConsentRequest", "metadata": { "name": name },
         "spec": {
-            "connectionRef": { "name": connection, "uid": uid }, "challenge": "c".repeat(43), "loopbackPort": 8123,
+            "connectionRef": { "name": connection, "uid": uid }, "challenge": "c".repeat(43), "loopbackPort": 48123,
         },
     })
 }

@@ -107,7 +107,7 @@ async fn a_request_is_not_made_with_a_receipt_nor_pointed_elsewhere() -> Result<
         json!({ "connectionRef": { "name": "erp" } }),
         json!({ "connectionRef": { "name": "erp", "uid": other } }),
         json!({ "challenge": secret()? }),
-        json!({ "loopbackPort": 8080 }),
+        json!({ "loopbackPort": 48080 }),
         json!({ "loopbackPort": null }),
     ];
     for client in [&eve, &scene.ground.client] {
