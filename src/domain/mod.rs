@@ -7,4 +7,5 @@ pub mod connector;
 pub mod consent;
 pub mod decision;
 pub mod folder;
+pub mod lookup;
 pub mod reason;

@@ -89,7 +89,7 @@ reasons! {
     /// The person, or the provider for them, did not consent.
     ConsentDenied: User, Stuck, "Consent was not given.";
     /// Nobody finished the consent in time.
-    ConsentExpired: User, Settled, "Nobody finished the consent in time.";
+    SessionExpired: User, Settled, "Nobody finished the consent in time.";
     /// What the person agreed to has changed before their consent was used.
     ConsentOutdated: User, Settled, "What the person agreed to has changed meanwhile.";
     /// The connection's auth type needs no person.
@@ -138,6 +138,12 @@ reasons! {
     /// The token record is older than the last one known.
     TokenRolledBack: Administrator, Stuck, "The token record is older than the last one known.";
 
+    /// There is no connection of that name.
+    ConnectionNotFound: User, Waiting, "The connection does not exist.";
+    /// No connection is for that connector.
+    NoConnectionForConnector: User, Waiting, "No connection is for that connector.";
+    /// The connection is in somebody else's personal folder.
+    InPersonalFolder: User, Stuck, "The connection is in somebody else's personal folder.";
     /// No such connector.
     ConnectorNotFound: User, Waiting, "The connector does not exist.";
     /// The connector's description has faults.
@@ -165,6 +171,8 @@ reasons! {
     /// The connection is suspended.
     Suspended: User, Settled, "The connection is suspended.";
 
+    /// Attempts to authenticate have failed again and again.
+    RepeatedAuthenticationFailures: User, Stuck, "Attempts to authenticate have failed again and again.";
     /// The last verification succeeded.
     Verified: Nobody, Settled, "The provider accepted the credential.";
     /// Nothing has been verified yet.

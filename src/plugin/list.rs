@@ -8,6 +8,8 @@ use kube::{Api, ResourceExt};
 
 use crate::api::Connection;
 use crate::domain::conditions::{self, ConditionType};
+use crate::domain::connection::Blocked;
+use crate::domain::lookup::none_for_connector;
 
 use super::Session;
 
@@ -33,7 +35,13 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     }
     let connections = api.list(&parameters).await?;
     if connections.items.is_empty() {
-        writeln!(session.output, "no connections; `kubectl get connectors` lists what can be connected to")?;
+        let namespace = (!arguments.all_namespaces).then_some(session.namespace.as_str());
+        let none = arguments.connector.as_ref().map(|connector| none_for_connector(namespace, connector));
+        let none = none.map_or_else(
+            || "no connections; `kubectl get connectors` lists what can be connected to".to_owned(),
+            |Blocked { reason, message }| format!("{reason}: {message}"),
+        );
+        writeln!(session.output, "{none}")?;
         return Ok(true);
     }
     let mut table = Table::new();

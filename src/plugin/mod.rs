@@ -4,6 +4,7 @@ mod complaint;
 mod connect;
 mod folder;
 mod list;
+mod lookup;
 mod show;
 mod verify;
 

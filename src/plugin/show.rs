@@ -3,9 +3,9 @@
 use clap::Args;
 use kube::Api;
 
-use crate::api::{Connection, Folder};
+use crate::api::Folder;
 
-use super::Session;
+use super::{Session, lookup};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -14,8 +14,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> anyhow::Result<bool> {
-    let connections: Api<Connection> = Api::namespaced(session.client.clone(), &session.namespace);
-    let connection = connections.get(&arguments.name).await?;
+    let connection = lookup::connection(&session.client, &session.namespace, &arguments.name).await?;
     let folders: Api<Folder> = Api::all(session.client.clone());
     // A caller may be allowed to see the connection and not the folders; then the namespace says enough.
     let folders =

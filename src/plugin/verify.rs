@@ -13,7 +13,7 @@ use crate::api::Connection;
 use crate::api::connection::VerificationResult;
 use crate::api::names::VERIFY_AT_ANNOTATION;
 
-use super::Session;
+use super::{Session, lookup};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -30,9 +30,10 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     let asked_at = jiff::Timestamp::now().to_string();
     let patch = json!({ "metadata": { "annotations": { VERIFY_AT_ANNOTATION: asked_at } } });
     let name = &arguments.name;
-    connections.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await.with_context(
-        || format!("ask for a verification of \"{name}\" in namespace \"{}\"", session.namespace),
-    )?;
+    let asked = connections.patch_metadata(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    if let Err(error) = asked {
+        return Err(lookup::explained(&session.client, &session.namespace, name, error).await);
+    }
     writeln!(session.output, "asked the provider of \"{name}\"; waiting for the answer")?;
 
     let handled = {

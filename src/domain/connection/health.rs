@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::api::connection::{ConnectionStatus, VerificationResult, VerificationStatus};
+use crate::api::connection::{
+    ConnectionStatus, FailureClass, FailureStatus, VerificationResult, VerificationStatus,
+};
 use crate::domain::conditions::{Verdict, whole_seconds};
 use crate::domain::reason::Reason;
 
@@ -91,8 +93,26 @@ fn note_that_nothing_is_declared(observed: &Observed, facts: &mut ConnectionStat
     });
 }
 
+/// Failed attempts in a row from which on somebody should look, instead of trying once more.
+const REPEATED: i64 = 3;
+
+/// Whether only a change can help, and changes have not helped so far.
+fn is_repeated(failure: &FailureStatus) -> bool {
+    failure.class == FailureClass::Permanent && failure.count >= REPEATED
+}
+
 /// The condition Healthy as it follows from the last verification.
 pub(super) fn verdict(facts: &ConnectionStatus) -> Verdict {
+    if let Some(failure) = facts.last_failure.as_ref().filter(|failure| is_repeated(failure)) {
+        return Verdict::no(
+            Reason::RepeatedAuthenticationFailures,
+            format!(
+                "{} attempts to authenticate failed in a row, the last one with {}; nothing more is asked of the provider \
+                 until the Connection, its Secret or its Connector changes, or somebody authenticates it anew",
+                failure.count, failure.reason
+            ),
+        );
+    }
     let Some(last) = &facts.last_verification else {
         return Verdict::unknown(Reason::NotVerified, "nothing has been verified yet");
     };

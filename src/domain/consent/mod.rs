@@ -100,7 +100,7 @@ pub fn decide(observed: &ObservedConsent, now: Timestamp) -> ConsentDecision {
     }
     match check(observed, now) {
         Err(Ended::Expired) => {
-            ended(observed, Phase::Expired, Reason::ConsentExpired, expired(observed), now)
+            ended(observed, Phase::Expired, Reason::SessionExpired, expired(observed), now)
         }
         Err(Ended::Failed(blocked)) => ended(observed, Phase::Failed, blocked.reason, blocked.message, now),
         Ok(()) if status.phase.is_none() => issue(observed, status, now),

@@ -189,7 +189,7 @@ fn a_request_that_cannot_succeed_says_so_at_once(
 fn n06_a_request_expires_after_ten_minutes_in_any_open_phase(#[case] phase: Phase) {
     assert_eq!(decide(&in_phase(phase), at(599)).status.phase, Some(phase));
     let (ended, reason, message) = ends(&in_phase(phase), 600);
-    assert_eq!((ended, reason.as_str()), (Some(Phase::Expired), "ConsentExpired"));
+    assert_eq!((ended, reason.as_str()), (Some(Phase::Expired), "SessionExpired"));
     assert!(message.contains("kubectl liaison connect crm -n sales"), "{message}");
 }
 

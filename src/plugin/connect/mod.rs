@@ -18,7 +18,7 @@ use crate::api::{Connection, ConsentRequest};
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::reason::Reason;
 
-use super::Session;
+use super::{Session, lookup};
 
 use loopback::{Loopback, Serving};
 use request::StartSecret;
@@ -53,7 +53,10 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     let requests: Api<ConsentRequest> = Api::namespaced(session.client.clone(), &session.namespace);
     let request = request::create(&requests, &connection, &secret, port).await?;
     let request_name = request.metadata.name.clone().context("the request has no name")?;
-    let issued = request::issued(&requests, &request_name, ANSWERS).await?;
+    let issued = match request::issued(&requests, &request_name, ANSWERS).await {
+        Ok(issued) => issued,
+        Err(error) => return Err(given_up(&requests, &request_name, error).await),
+    };
     let status = issued.status.clone().unwrap_or_default();
     let (Some(url), Some(loopback)) = (status.url.as_deref(), loopback) else {
         writeln!(session.output, "{}", outcome::failure(&issued))?;
@@ -63,7 +66,11 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     // Before the person sees a link: whoever stops the command from then on leaves none open.
     let stopped = tokio::spawn(tokio::signal::ctrl_c());
     tokio::task::yield_now().await;
-    let forwarded = forward::where_needed(&session.client, &arguments.operator_namespace, url).await?;
+    let forwarded = forward::where_needed(&session.client, &arguments.operator_namespace, url).await;
+    let forwarded = match forwarded {
+        Ok(forwarded) => forwarded,
+        Err(error) => return Err(given_up(&requests, &request_name, error).await),
+    };
     let link = secret.link(url);
     writeln!(
         session.output,
@@ -90,6 +97,12 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     }
 }
 
+/// An open request counts against its user, so that one of which nothing can come is taken back.
+async fn given_up(requests: &Api<ConsentRequest>, name: &str, error: anyhow::Error) -> anyhow::Error {
+    request::withdraw(requests, name).await;
+    error
+}
+
 /// The Connection, once the operator has looked at it: a Connection that was applied a moment ago has nothing to be
 /// asked about yet.
 async fn seen_by_operator(
@@ -97,9 +110,7 @@ async fn seen_by_operator(
     connections: &Api<Connection>,
     name: &str,
 ) -> anyhow::Result<Connection> {
-    let found = connections.get(name).await.with_context(|| {
-        format!("look up the connection \"{name}\" in namespace \"{}\"", session.namespace)
-    })?;
+    let found = lookup::connection(&session.client, &session.namespace, name).await?;
     let seen = |connection: Option<&Connection>| {
         let status = connection.and_then(|connection| connection.status.as_ref());
         let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();

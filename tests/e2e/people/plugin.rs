@@ -210,9 +210,44 @@ async fn what_cannot_be_connected_ends_at_once_with_the_reason() -> Result<()> {
 
     let unknown = run(&["nobody"]).await?;
     assert_eq!((unknown.code, unknown.output.as_str()), (Some(1), ""));
-    let words = "kubectl liaison: look up the connection \"nobody\" in namespace \"refusals\": \
-                 connections.liaison.dev \"nobody\" not found: `kubectl liaison list -A` shows";
+    let words = "kubectl liaison: ConnectionNotFound: connection \"nobody\" does not exist in namespace \"refusals\"; \
+                 `kubectl liaison list -n refusals` shows those that do";
     assert!(unknown.complaint.starts_with(words), "{unknown:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn n10_who_does_not_find_a_connection_is_told_which_of_the_causes_it_is() -> Result<()> {
+    let world = World::shared();
+    let (ground, _provider) = at_script("n10").await?;
+    let personal = json!({
+        "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": "n10-own" },
+        "spec": { "displayName": "Eve's own", "type": "Personal", "owner": "n10-eve" },
+    });
+    ground.apply(&personal).await?;
+    let kubeconfig = person(&ground, "n10-ada", "liaison-connection-user").await?;
+    let folders = ["create", "clusterrole", "n10-folders", "--verb=list", "--resource=folders.liaison.dev"];
+    world.control_plane.run_kubectl(&folders)?;
+    let bound = ["create", "clusterrolebinding", "n10", "--clusterrole=n10-folders", "--user=n10-ada"];
+    world.control_plane.run_kubectl(&bound)?;
+    let folders_seen = ["auth", "can-i", "list", "folders.liaison.dev", "--as", "n10-ada"];
+    eventually("the right is known", HEALS, async || {
+        Ok(world.control_plane.run_kubectl(&folders_seen).is_ok().then_some(()))
+    })
+    .await?;
+    let run = async |arguments: &[&str]| Terminal::run(&kubeconfig, arguments).await;
+
+    for verb in ["connect", "show", "verify"] {
+        let unknown = run(&[verb, "nobody", "-n", "n10"]).await?;
+        assert_eq!(unknown.code, Some(1));
+        assert!(unknown.complaint.contains("ConnectionNotFound: "), "{verb}: {unknown:?}");
+        let foreign = run(&[verb, "crm", "-n", "n10-own"]).await?;
+        assert_eq!(foreign.code, Some(1));
+        let told = foreign.complaint.contains("InPersonalFolder: ") && foreign.complaint.contains("n10-eve");
+        assert!(told, "{verb}: {foreign:?}");
+    }
+    let none = run(&["list", "--connector", "unheard-of", "-n", "n10"]).await?;
+    assert!(none.output.starts_with("NoConnectionForConnector: "), "{none:?}");
     Ok(())
 }
 

@@ -143,3 +143,28 @@ fn failures_in_a_row_of_one_kind_are_told_once() {
     let observed = learn(observed, failure(), at(100));
     assert_eq!(decide(&observed, at(100)).events, []);
 }
+
+#[test]
+fn n13_changes_that_do_not_help_are_told_and_nothing_is_asked_until_another_one() {
+    let mut observed = client(CLIENT);
+    for attempt in 1..=3_i64 {
+        annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, &attempt.to_string());
+        let now = at(attempt * 86_400);
+        assert!(matches!(decide(&observed, now).effect, Some(Effect::RequestToken(_))), "attempt {attempt}");
+        observed = learn(observed, failed(Reason::ClientRejected, FailureClass::Permanent), now);
+        let decision = decide(&observed, now);
+        assert_eq!((decision.effect, decision.next), (None, None), "nothing more by itself");
+        let healthy = conditions::find(&decision.status.conditions, ConditionType::Healthy).unwrap();
+        assert_eq!(healthy.reason == "RepeatedAuthenticationFailures", attempt == 3, "{healthy:?}");
+        observed.connection.status = Some(decision.status);
+    }
+    assert_eq!(decide(&observed, at(400 * 86_400)).effect, None, "time does not help");
+    observed.oauth_app = app("client-1", "second");
+    let mended = decide(&observed, at(400 * 86_400));
+    assert!(matches!(mended.effect, Some(Effect::RequestToken(_))), "an edit is worth an attempt");
+    assert_eq!(
+        observed.connection.spec,
+        client(CLIENT).connection.spec,
+        "the spec is nobody's but its author's"
+    );
+}
