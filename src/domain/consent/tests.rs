@@ -11,7 +11,9 @@ use crate::api::consent_request::{ConnectionIdentity, ConsentRequestSpec, Reques
 use crate::api::schema::{NameReference, SecretSource};
 use crate::api::{AuthType, Connection, ConnectionSpec};
 use crate::catalogue;
-use crate::domain::connection::{ConnectorState, FolderState, Observed, SecretState, Settings, TokenState};
+use crate::domain::connection::{
+    ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
+};
 
 const CONNECTOR: &str = r"
 displayName: CRM
