@@ -14,7 +14,7 @@ use crate::api::ConsentRequest;
 use crate::api::consent_request::{ConsentRequestStatus, Phase};
 use crate::cluster::record::{self, Recorded};
 use crate::domain::connection::{Blocked, Observed, Prepared, prepare};
-use crate::domain::consent::{self, LinkRefusal, addresses, terms_of};
+use crate::domain::consent::{self, LinkRefusal, terms_of};
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, ConsentSession, s256};
 use crate::oauth::{self, Attempt};
@@ -202,14 +202,7 @@ fn session(
     observed: &Observed,
     prepared: &Prepared<'_>,
 ) -> Result<(ConsentSession, String), VisitRefusal> {
-    let connector = &observed.connection.spec.connector_ref.name;
-    let redirect_uri = addresses::redirect_uri(
-        &observed.settings.public_url,
-        prepared.definition.redirect(),
-        connector,
-        observed.namespace(),
-        observed.name(),
-    );
+    let redirect_uri = observed.redirect_uri(prepared.definition);
     let verifier = if oauth::uses_pkce(prepared.method) { Some(random()?.into()) } else { None };
     let attempt = Attempt { state: random()?.into(), nonce: random()?.into(), verifier };
     let client_id = prepared.client_id.clone().unwrap_or_default();

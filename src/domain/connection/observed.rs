@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION};
 use crate::api::{Connection, ConnectionStatus};
 use crate::catalogue::Definition;
+use crate::domain::consent::addresses;
 use crate::domain::reason::Reason;
 
 /// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
@@ -212,6 +213,17 @@ impl Observed {
     /// The Connection's uid.
     pub fn uid(&self) -> &str {
         self.connection.metadata.uid.as_deref().unwrap_or_default()
+    }
+
+    /// The address to which the provider of this Connector sends a person back: the one that is shown, sent and redeemed.
+    pub fn redirect_uri(&self, definition: &Definition) -> String {
+        addresses::redirect_uri(
+            &self.settings.public_url,
+            definition.redirect(),
+            &self.connection.spec.connector_ref.name,
+            self.namespace(),
+            self.name(),
+        )
     }
 
     /// Whether the Connection is being deleted.

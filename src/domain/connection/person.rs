@@ -19,11 +19,9 @@ use super::{ADDRESS_LIMIT, Assessment, Effect, Grant, TokenPlan, account, schedu
 /// one, because registering comes before there is a client.
 pub(super) fn describe(observed: &Observed, facts: &mut ConnectionStatus) {
     let of_person = prepare::chosen(observed).filter(|(_, method)| method.auth_type().needs_person());
-    facts.authentication = of_person.map(|(definition, _)| {
-        let connector = &observed.connection.spec.connector_ref.name;
-        let (public_url, mode) = (&observed.settings.public_url, definition.redirect());
-        let uri = addresses::redirect_uri(public_url, mode, connector, observed.namespace(), observed.name());
-        AuthenticationStatus { url: None, redirect_uri: shown(uri) }
+    facts.authentication = of_person.map(|(definition, _)| AuthenticationStatus {
+        url: None,
+        redirect_uri: shown(observed.redirect_uri(definition)),
     });
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::domain::connection::{Blocked, prepare};
 use crate::domain::reason::Reason;
 
-use super::{ObservedConsent, ResultState, Terms, addresses, again, expires_at, terms_of};
+use super::{ObservedConsent, ResultState, Terms, again, expires_at, terms_of};
 
 /// Why a request comes to its end.
 pub(super) enum Ended {
@@ -70,18 +70,10 @@ pub(super) fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), En
             "the browser has to run on the machine of the command: no policy allows to enter a code by hand",
         ));
     }
-    let url = &connection.settings.public_url;
-    let redirect_uri = addresses::redirect_uri(
-        url,
-        prepared.definition.redirect(),
-        &connection.connection.spec.connector_ref.name,
-        connection.namespace(),
-        connection.name(),
-    );
     if spec.receipt.is_none() {
         return Ok(());
     }
-    returned(observed, &terms_of(connection, &prepared, &redirect_uri))
+    returned(observed, &terms_of(connection, &prepared, &connection.redirect_uri(prepared.definition)))
 }
 
 /// Whether what came back is for this person, and still for what the person agreed to.
