@@ -45,6 +45,7 @@ pub(super) fn learn(facts: &mut ConnectionStatus, consent_id: &str, account: &st
 
 /// What is said where the last consent was given by another account than the one before.
 pub(super) fn change(facts: &ConnectionStatus) -> Option<String> {
-    let (before, now) = (facts.previous_account.as_ref()?, facts.account.as_ref()?);
+    let before = facts.previous_account.as_ref()?;
+    let now = facts.account.as_ref().filter(|_| is_known(facts))?;
     Some(format!("the last consent was given by the account \"{now}\", the one before by \"{before}\""))
 }

@@ -152,6 +152,19 @@ fn a_consent_of_another_account_is_told_once_and_named() {
 }
 
 #[test]
+fn the_word_that_stands_before_authentication_is_never_told_as_an_account() {
+    let mut observed = consented("consent-1", None);
+    observed.connection.status = Some(ConnectionStatus {
+        account: Some(ACCOUNT_BEFORE_AUTHENTICATION.to_owned()),
+        previous_account: Some("bob@example.com".to_owned()),
+        ..ConnectionStatus::default()
+    });
+    assert_eq!(said(&observed, 10), "the provider issued a token");
+    let first = decide(&observed, at(10)).status;
+    assert_eq!(decide(&recorded(&observed, &first), at(10)).status, first);
+}
+
+#[test]
 fn an_account_that_a_request_finds_is_compared_after_a_new_consent_alone() {
     let account = "verify: {url: 'https://api.example.com/me'}\naccount: {url: 'https://api.example.com/me', idPath: /id}";
     let mut observed = person();
