@@ -22,7 +22,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::*;
 use crate::api::ConnectionSpec;
 use crate::api::connection::FailureClass;
-use crate::api::names::{ACCOUNT_BEFORE_AUTHENTICATION, REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION};
+use crate::api::names::{
+    ACCOUNT_BEFORE_AUTHENTICATION, REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION,
+};
 use crate::api::schema::{NameReference, SecretSource};
 use crate::catalogue;
 
