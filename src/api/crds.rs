@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use serde_json::{Value, json};
 
 use super::names::ACCOUNT_BEFORE_AUTHENTICATION;
-use super::{Connection, Connector, ConsentRequest, Folder};
+use super::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 
 const AUTH_TYPE_WANTED: &str =
     "How to authenticate; needed where the Connector offers several ways. It cannot change afterwards.";
@@ -26,6 +26,11 @@ pub fn all() -> Vec<CustomResourceDefinition> {
             }),
         ),
         completed(ConsentRequest::crd(), None),
+        with_default_status(
+            ProcessBinding::crd(),
+            &json!({ "requirement": "Unknown", "conditions": unknown(&["Ready"]) }),
+        ),
+        with_default_status(ConnectionPolicy::crd(), &json!({ "conditions": unknown(&["Valid"]) })),
     ]
 }
 

@@ -1,21 +1,26 @@
 //! The kinds of the API group `liaison.dev`: plain data with its schema, no decisions.
 
 pub mod connection;
+pub mod connection_policy;
+mod connection_status;
 pub mod connector;
 pub mod consent_request;
 pub mod crds;
 pub mod folder;
 pub mod names;
 pub mod oauth2;
+pub mod process_binding;
 pub mod schema;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use connection::{Connection, ConnectionSpec, ConnectionStatus};
+pub use connection_policy::{ConnectionPolicy, ConnectionPolicySpec, ConnectionPolicyStatus};
 pub use connector::{Connector, ConnectorSpec, ConnectorStatus};
 pub use consent_request::{ConsentRequest, ConsentRequestSpec, ConsentRequestStatus};
 pub use folder::{Folder, FolderSpec, FolderStatus};
+pub use process_binding::{ProcessBinding, ProcessBindingSpec, ProcessBindingStatus};
 
 /// The ways to authenticate that Liaison knows.
 #[derive(

@@ -59,6 +59,21 @@ pub fn optional_json_pointer(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 256, "pattern": "^(/[^/]*)+$", "nullable": true })
 }
 
+/// A list of at most 64 host names; `*.` in front stands for one or more labels.
+pub fn host_list(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 64,
+        "x-kubernetes-list-type": "set",
+        "items": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "pattern": r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        },
+    })
+}
+
 /// A duration as `metav1.Duration` writes it, such as `90s` or `1h30m`.
 pub fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 32, "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$" })

@@ -43,6 +43,10 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "folders/status", &["patch"]),
     access("liaison.dev", "connections", &["get", "list", "watch", "patch"]),
     access("liaison.dev", "connections/status", &["patch"]),
+    access("liaison.dev", "connectionpolicies", &["get", "list", "watch"]),
+    access("liaison.dev", "connectionpolicies/status", &["patch"]),
+    access("liaison.dev", "processbindings", &["get", "list", "watch"]),
+    access("liaison.dev", "processbindings/status", &["patch"]),
     access("liaison.dev", "consentrequests", &["get", "list", "watch", "delete"]),
     access("liaison.dev", "consentrequests/status", &["patch"]),
     // Whether a person may still do what they asked for.

@@ -26,7 +26,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
-use crate::api::{Connection, Connector, ConsentRequest, Folder};
+use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::connection::Settings;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
@@ -67,6 +67,10 @@ pub struct Context {
     pub folders: Store<Guarded<Folder>>,
     /// Connections, as last seen.
     pub connections: Store<Guarded<Connection>>,
+    /// `ConnectionPolicies`, as last seen.
+    pub policies: Store<Guarded<ConnectionPolicy>>,
+    /// `ProcessBindings`, as last seen.
+    pub bindings: Store<Guarded<ProcessBinding>>,
     /// ConsentRequests, as last seen.
     pub consents: Store<Guarded<ConsentRequest>>,
     /// Connections as they are this moment, for consents.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::api::consent_request::Phase;
 use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, ConsentRequest, Folder};
+use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::connection::refers_to_secret;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
@@ -197,6 +197,24 @@ pub fn connection_of_consent(
         connection.metadata.namespace == request.metadata.namespace
             && connection.metadata.uid.as_ref() == Some(&request.spec.connection_ref.uid)
     })
+}
+
+/// All Connections: which of them a policy governs depends on the folder tree.
+pub fn all_connections(connections: &Store<Guarded<Connection>>) -> Concerned<Connection> {
+    connections_where(connections, |_| true)
+}
+
+/// The Connection that a `ProcessBinding` has bound.
+pub fn connections_of_binding(
+    connections: &Store<Guarded<Connection>>,
+    binding: &Guarded<ProcessBinding>,
+) -> Concerned<Connection> {
+    let bound = binding.0.as_ref().ok().and_then(|binding| binding.status.as_ref()?.connection.as_ref());
+    let Some(bound) = bound else { return Vec::new() };
+    vec![ObjectRef::new(&bound.name).within(&bound.namespace)]
+        .into_iter()
+        .filter(|reference| connections.get(reference).is_some())
+        .collect()
 }
 
 /// All folders; a folder's path and its claim to a namespace depend on the others.

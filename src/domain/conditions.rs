@@ -16,9 +16,11 @@ pub enum ConditionType {
     PolicyAllowed,
     /// Connection: all scopes asked for are granted.
     ScopesSatisfied,
-    /// Connection, Folder: it can be used.
+    /// Connection: `spec.default` has the effect that it asks for.
+    DefaultApplied,
+    /// Connection, Folder, ProcessBinding: it can be used.
     Ready,
-    /// Connector: the description has no faults.
+    /// Connector, ConnectionPolicy: the description has no faults.
     Valid,
     /// For tools that wait: it may become right by itself.
     Reconciling,
@@ -34,6 +36,7 @@ impl ConditionType {
             Self::Healthy => "Healthy",
             Self::PolicyAllowed => "PolicyAllowed",
             Self::ScopesSatisfied => "ScopesSatisfied",
+            Self::DefaultApplied => "DefaultApplied",
             Self::Ready => "Ready",
             Self::Valid => "Valid",
             Self::Reconciling => "Reconciling",

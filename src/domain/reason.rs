@@ -210,6 +210,49 @@ reasons! {
     /// The folder cannot go while it holds something.
     FolderNotEmpty: User, Waiting, "The folder still holds objects.";
 
+    /// The connection is the folder's default for its connector.
+    DefaultApplied: Nobody, Settled, "The connection is the default.";
+    /// Another connection was made the default later.
+    Superseded: User, Settled, "Another connection was made the default later.";
+    /// A default needs at least two connections.
+    OnlyConnection: User, Settled, "It is the only connection for its connector.";
+    /// The default is gone and no other connection is marked as one.
+    DefaultRemoved: User, Settled, "The default connection is gone and no other one takes its place.";
+    /// The folder has several connections for the connector, and none of them is the default.
+    NoDefaultConnection: User, Waiting, "No connection is the default.";
+
+    /// A policy does not allow the connector.
+    ConnectorDisabled: Administrator, Stuck, "A policy does not allow the connector.";
+    /// A policy does not allow the auth type.
+    AuthTypeDisabled: Administrator, Stuck, "A policy does not allow the auth type.";
+    /// A policy does not allow to send credentials to a host.
+    HostNotAllowed: Administrator, Stuck, "A policy does not allow to send credentials to that host.";
+    /// A policy does not allow the account.
+    AccountNotAllowed: Administrator, Stuck, "A policy does not allow the account.";
+    /// No policy allows the password grant.
+    PasswordGrantDenied: Administrator, Stuck, "No policy allows the password grant.";
+    /// A policy does not allow to hand out static credentials.
+    StaticHandOutDenied: Administrator, Stuck, "A policy does not allow to hand out static credentials.";
+    /// The policy has no faults.
+    PolicyValid: Nobody, Settled, "The policy has no faults.";
+    /// The policy has faults, all listed.
+    PolicyInvalid: Administrator, Waiting, "The policy has faults.";
+
+    /// The process has what it needs.
+    Bound: Nobody, Settled, "The process has its connection.";
+    /// Users have to choose a connection.
+    AwaitingUserConfiguration: User, Settled, "Users have to choose a connection.";
+    /// The process's ServiceAccount may not use the connection.
+    PermissionDenied: Administrator, Waiting, "The service account may not use the connection.";
+    /// The connection is not there, or may not be used.
+    ConnectionNotAccessible: User, Waiting, "The connection was not found or is not accessible.";
+    /// The connection is not ready.
+    ConnectionNotReady: User, Waiting, "The connection is not ready.";
+    /// The connection is for another connector.
+    ConnectorMismatch: User, Stuck, "The connection is for another connector.";
+    /// There is a Secret of that name that the binding did not make.
+    SecretNameTaken: User, Stuck, "A Secret of that name exists already.";
+
     /// The connector's description has no faults.
     DescriptionValid: Nobody, Settled, "The description has no faults.";
     /// The issuer's metadata, which names the connector's endpoints, could not be had yet.

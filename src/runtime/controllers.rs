@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::names::FOLDER_LABEL;
-use crate::api::{Connection, Connector, ConsentRequest, Folder};
+use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::cluster::watch::{self, Watched};
 use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, consent};
 use crate::domain::connection;
@@ -88,6 +88,8 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
     let connections = watch::objects::<Connection>(Api::all(client.clone()));
     let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
+    let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
+    let bindings = watch::objects::<ProcessBinding>(Api::all(client.clone()));
     let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
     let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
     let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
@@ -111,6 +113,8 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         folders: folders.store.clone(),
         connections: connections.store.clone(),
         consents: consents.store.clone(),
+        policies: policies.store.clone(),
+        bindings: bindings.store.clone(),
         written: OwnWrites::default(),
         secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
@@ -118,7 +122,8 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let complete = {
         let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
         let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
-        let consents = consents.store.clone();
+        let (consents, policies) = (consents.store.clone(), policies.store.clone());
+        let bindings = bindings.store.clone();
         async move {
             tokio::try_join!(
                 connectors.wait_until_ready(),
@@ -126,11 +131,13 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
                 credentials.wait_until_ready(),
                 tokens.wait_until_ready(),
                 consents.wait_until_ready(),
+                policies.wait_until_ready(),
+                bindings.wait_until_ready(),
             )
             .is_ok()
         }
     };
-    let causes = [
+    let causes = vec![
         connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
             if gone {
                 context.definitions.forget(&changed.uid().unwrap_or_default());
@@ -154,6 +161,12 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         }),
         connections_of(&context, consents, |context, changed: &Guarded<ConsentRequest>, _| {
             watch::connection_of_consent(&context.connections, changed)
+        }),
+        connections_of(&context, policies, |context, _: &Guarded<ConnectionPolicy>, _| {
+            watch::all_connections(&context.connections)
+        }),
+        connections_of(&context, bindings, |context, changed: &Guarded<ProcessBinding>, _| {
+            watch::connections_of_binding(&context.connections, changed)
         }),
     ];
 
@@ -233,7 +246,7 @@ impl Passes {
     async fn over_connections(
         &self,
         connections: Watched<Guarded<Connection>>,
-        causes: [Caused<Connection>; 5],
+        causes: Vec<Caused<Connection>>,
         complete: impl Future<Output = bool>,
     ) {
         tokio::select! {

@@ -129,8 +129,14 @@ fn s22_a_list_of_connections_shows_what_people_look_for() {
 
 #[test]
 fn kinds_are_found_by_their_category() {
-    for (wanted, category) in [("Connection", "integration"), ("Connector", "liaison"), ("Folder", "liaison")]
-    {
+    let categories = [
+        ("Connection", "integration"),
+        ("ProcessBinding", "integration"),
+        ("Connector", "liaison"),
+        ("Folder", "liaison"),
+        ("ConnectionPolicy", "liaison"),
+    ];
+    for (wanted, category) in categories {
         assert_eq!(kind(wanted)["spec"]["names"]["categories"], json!([category]), "{wanted}");
     }
 }
@@ -141,6 +147,8 @@ fn nothing_is_said_to_be_right_before_the_operator_has_looked() {
         ("Connector", vec!["Valid"]),
         ("Folder", vec!["Ready"]),
         ("Connection", vec!["Authenticated", "Healthy", "PolicyAllowed", "ScopesSatisfied", "Ready"]),
+        ("ProcessBinding", vec!["Ready"]),
+        ("ConnectionPolicy", vec!["Valid"]),
     ];
     assert_eq!(all().len(), expected.len() + 1, "all kinds but ConsentRequest, which has no conditions");
     for (wanted, types) in expected {

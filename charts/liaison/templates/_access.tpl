@@ -47,6 +47,34 @@
 - apiGroups:
   - liaison.dev
   resources:
+  - connectionpolicies
+  verbs:
+  - get
+  - list
+  - watch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - connectionpolicies/status
+  verbs:
+  - patch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - processbindings
+  verbs:
+  - get
+  - list
+  - watch
+- apiGroups:
+  - liaison.dev
+  resources:
+  - processbindings/status
+  verbs:
+  - patch
+- apiGroups:
+  - liaison.dev
+  resources:
   - consentrequests
   verbs:
   - get

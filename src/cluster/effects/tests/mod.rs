@@ -146,6 +146,8 @@ impl Stage {
             folders: store().0,
             connections: store().0,
             consents: store().0,
+            policies: store().0,
+            bindings: store().0,
             written: OwnWrites::default(),
             secrets: Secrets::new(client, store().0, store().0),
             records: KnownRecords::default(),
