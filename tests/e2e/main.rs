@@ -15,3 +15,4 @@ mod observability;
 mod own_control_plane;
 mod people;
 mod rows;
+mod tenancy;

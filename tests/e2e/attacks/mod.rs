@@ -170,7 +170,7 @@ async fn person(control_plane: &ControlPlane, ground: &Ground, name: &str, role:
 }
 
 /// Waits for the chart's policies and applies its roles for users, once for the world of all tests.
-async fn admission_is_at_work(control_plane: &ControlPlane) -> Result<()> {
+pub(crate) async fn admission_is_at_work(control_plane: &ControlPlane) -> Result<()> {
     static AT_WORK: OnceCell<()> = OnceCell::const_new();
     AT_WORK.get_or_try_init(|| prepare(control_plane)).await.copied()
 }
