@@ -9,6 +9,9 @@ pub const CREDENTIALS_LABEL: &str = "liaison.dev/credentials";
 /// Label of a Namespace that names the Folder it belongs to.
 pub const FOLDER_LABEL: &str = "liaison.dev/folder";
 
+/// `ClusterRole` of the owner of a Personal folder, and name of the `RoleBinding` that gives it to them.
+pub const FOLDER_OWNER_ROLE: &str = "liaison-folder-owner";
+
 /// Label of a Secret that holds a token record; its value is the Connection's uid.
 pub const TOKEN_LABEL: &str = "liaison.dev/token-of";
 

@@ -1,6 +1,8 @@
 //! The rights that this adapter uses. The chart's roles are compared with these tables, so that the operator never
 //! holds a right that no code needs.
 
+use crate::api::names::FOLDER_OWNER_ROLE;
+
 /// Verbs on one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -34,6 +36,7 @@ const fn named(access: Access, named: Named) -> Access {
 }
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
+const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Rights in all namespaces.
 pub const CLUSTER: &[Access] = &[
@@ -58,6 +61,13 @@ pub const CLUSTER: &[Access] = &[
     access("", "pods", &["list"]),
     access("", "persistentvolumeclaims", &["list"]),
     access("events.k8s.io", "events", &["create", "patch"]),
+    // The one binding of a Personal folder's owner, by server-side apply, which can be allowed by name; and the one
+    // role that it is for. `bind` lets the operator give that role without having its rights.
+    named(
+        access(RBAC, "rolebindings", &["get", "list", "watch", "create", "patch", "delete"]),
+        Named::Exactly(FOLDER_OWNER_ROLE),
+    ),
+    named(access(RBAC, "clusterroles", &["get", "list", "watch", "bind"]), Named::Exactly(FOLDER_OWNER_ROLE)),
     // Admission: who has how many under way, what a requester may do, and the authorities that are to be trusted.
     named(
         access(ADMISSION, "validatingwebhookconfigurations", &["get", "list", "watch", "patch"]),

@@ -21,13 +21,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
+use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::connection::Settings;
+use crate::domain::folder::Territory;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
@@ -59,6 +62,12 @@ pub struct Context {
     pub provider_timeout: Duration,
     /// The operator's own namespace.
     pub operator_namespace: String,
+    /// Which namespaces folders may have.
+    pub territory: Territory,
+    /// Whether admission reviews who has a namespace adopted.
+    pub adoptions_are_reviewed: bool,
+    /// The role of owners of Personal folders, if it is installed.
+    pub owner_role: Store<PartialObjectMeta<ClusterRole>>,
     /// Connectors, as last seen.
     pub connectors: Store<Guarded<Connector>>,
     /// Checked descriptions, made once per generation.

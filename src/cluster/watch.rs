@@ -69,13 +69,30 @@ where
 }
 
 /// Watches objects of any kind with a label, as metadata only: bodies are neither sent nor kept.
-pub fn metadata<K>(api: Api<PartialObjectMeta<K>>, selector: &str) -> Watched<PartialObjectMeta<K>>
+pub fn labelled<K>(api: Api<PartialObjectMeta<K>>, selector: &str) -> Watched<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+{
+    metadata(api, config().labels(selector))
+}
+
+/// Watches the objects of one name, as metadata only; RBAC can allow it for that name.
+pub fn named<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> Watched<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+{
+    metadata(api, config().fields(&format!("metadata.name={name}")))
+}
+
+fn metadata<K>(api: Api<PartialObjectMeta<K>>, config: Config) -> Watched<PartialObjectMeta<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
 {
     let (store, writer) = store();
-    let changes = watch(api, config().labels(selector))
+    let changes = watch(api, config)
         .modify(|object: &mut PartialObjectMeta<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)

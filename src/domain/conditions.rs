@@ -22,6 +22,8 @@ pub enum ConditionType {
     Ready,
     /// Connector, ConnectionPolicy: the description has no faults.
     Valid,
+    /// Folder: its owner has access to its namespace.
+    OwnerBound,
     /// For tools that wait: it may become right by itself.
     Reconciling,
     /// For tools that wait: only a change can help.
@@ -39,6 +41,7 @@ impl ConditionType {
             Self::DefaultApplied => "DefaultApplied",
             Self::Ready => "Ready",
             Self::Valid => "Valid",
+            Self::OwnerBound => "OwnerBound",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }

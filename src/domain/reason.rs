@@ -207,6 +207,16 @@ reasons! {
     ParentNotFound: User, Waiting, "The parent folder does not exist.";
     /// The folder would be above itself.
     FolderCycle: User, Stuck, "The folder would be its own ancestor.";
+    /// More folders would be above the folder than are allowed.
+    FolderTooDeep: User, Stuck, "The folder would be too deep in the tree.";
+    /// The operator works in some namespaces only, and this is none of them.
+    NamespaceNotServed: Administrator, Stuck, "Liaison does not work in the namespace.";
+    /// The folder's owner has the role of owners in its namespace.
+    OwnerBound: Nobody, Settled, "The owner has access to the folder.";
+    /// The role that owners of Personal folders are given is not installed.
+    OwnerRoleNotFound: Administrator, Waiting, "The role for owners of Personal folders is not installed.";
+    /// The namespace was there before, and nobody has reviewed whether it may be given to the owner.
+    AdoptionNotReviewed: Administrator, Settled, "Nobody has reviewed whether the adopted namespace may be the owner's.";
     /// The folder cannot go while it holds something.
     FolderNotEmpty: User, Waiting, "The folder still holds objects.";
 

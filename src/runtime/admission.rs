@@ -43,7 +43,7 @@ impl Admission {
         let desk = Arc::new(Desk::open(
             client,
             Arc::clone(keyring),
-            &settings.namespace,
+            settings.territory(),
             Arc::clone(clock),
             &mut tasks,
         ));

@@ -10,16 +10,17 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
 use kube::api::PartialObjectMeta;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::names::FOLDER_LABEL;
+use crate::api::names::{FOLDER_LABEL, FOLDER_OWNER_ROLE};
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::cluster::watch::{self, Watched};
 use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, consent};
@@ -90,9 +91,10 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
     let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
     let bindings = watch::objects::<ProcessBinding>(Api::all(client.clone()));
-    let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
-    let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
-    let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
+    let credentials = watch::labelled::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
+    let tokens = watch::labelled::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
+    let namespaces = watch::labelled::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
+    let owner_role = watch::named::<ClusterRole>(Api::all(client.clone()), FOLDER_OWNER_ROLE);
 
     parts.metrics.count(connections.store.clone());
     let reporter = Reporter { controller: "liaison".to_owned(), instance: Some(settings.identity.clone()) };
@@ -108,6 +110,9 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         snapshots: parts.snapshots,
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),
+        territory: settings.territory(),
+        adoptions_are_reviewed: !settings.admission_configuration.is_empty(),
+        owner_role: owner_role.store.clone(),
         connectors: connectors.store.clone(),
         definitions: connector::Definitions::default(),
         folders: folders.store.clone(),
@@ -173,7 +178,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let passes = Passes { context, concurrency: settings.concurrency, stop };
     tokio::join!(
         passes.over_connectors(),
-        passes.over_folders(namespaces),
+        passes.over_folders(namespaces, owner_role),
         passes.over_connections(connections, causes, complete),
         passes.over_consents(),
     );
@@ -196,6 +201,16 @@ where
         let gone = store.get(&ObjectRef::from_obj(changed)).is_none();
         concerned(&context, changed, gone)
     })
+}
+
+/// Folders whose passes a change of another kind, or of another folder, causes.
+fn folders_of<K: Send + 'static>(
+    folders: &Store<Guarded<Folder>>,
+    changes: watch::Changes<K>,
+    concerned: impl Fn(&Store<Guarded<Folder>>, &K) -> watch::Concerned<Folder> + Send + 'static,
+) -> Caused<Folder> {
+    let folders = folders.clone();
+    watch::forward(changes, move |changed| concerned(&folders, changed))
 }
 
 /// Passes over all objects of each kind.
@@ -223,19 +238,42 @@ impl Passes {
     }
 
     /// A folder's path and its claim to a namespace depend on the other folders, so a change of one concerns all.
-    async fn over_folders(&self, namespaces: Watched<PartialObjectMeta<Namespace>>) {
-        let client = &self.context.client;
-        let (by_namespace, by_folder) = (self.context.folders.clone(), self.context.folders.clone());
-        let namespaces = watch::forward(namespaces.changes, move |changed: &PartialObjectMeta<Namespace>| {
-            watch::folders_of_namespace(&by_namespace, &changed.name_any())
-        });
+    async fn over_folders(
+        &self,
+        namespaces: Watched<PartialObjectMeta<Namespace>>,
+        owner_role: Watched<PartialObjectMeta<ClusterRole>>,
+    ) {
+        let (client, folders) = (&self.context.client, &self.context.folders);
+        let role = owner_role.store.clone();
+        let owner_bindings = watch::named::<RoleBinding>(Api::all(client.clone()), FOLDER_OWNER_ROLE);
         let others = watch::objects::<Folder>(Api::all(client.clone()));
-        let others = watch::forward(watch::relevant(others.changes).boxed(), move |_: &Guarded<Folder>| {
-            watch::all_folders(&by_folder)
-        });
-        self.controller(watch::objects::<Folder>(Api::all(client.clone())))
-            .reconcile_on(namespaces)
-            .reconcile_on(others)
+        let causes = [
+            folders_of(folders, namespaces.changes, |folders, changed: &PartialObjectMeta<Namespace>| {
+                watch::folders_of_namespace(folders, &changed.name_any())
+            }),
+            folders_of(
+                folders,
+                owner_bindings.changes,
+                |folders, changed: &PartialObjectMeta<RoleBinding>| {
+                    watch::folders_of_namespace(folders, &changed.namespace().unwrap_or_default())
+                },
+            ),
+            folders_of(folders, owner_role.changes, |folders, _: &PartialObjectMeta<ClusterRole>| {
+                watch::all_folders(folders)
+            }),
+            folders_of(folders, watch::relevant(others.changes).boxed(), |folders, _: &Guarded<Folder>| {
+                watch::all_folders(folders)
+            }),
+        ];
+        // Before, the role would seem to be missing.
+        tokio::select! {
+            read = role.wait_until_ready() => if read.is_err() { return },
+            () = self.stop.cancelled() => return,
+        }
+        let controller = self.controller(watch::objects::<Folder>(Api::all(client.clone())));
+        causes
+            .into_iter()
+            .fold(controller, Controller::reconcile_on)
             .run(observed("Folder", cluster::folder::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;

@@ -134,6 +134,30 @@
   - create
   - patch
 - apiGroups:
+  - rbac.authorization.k8s.io
+  resourceNames:
+  - liaison-folder-owner
+  resources:
+  - rolebindings
+  verbs:
+  - get
+  - list
+  - watch
+  - create
+  - patch
+  - delete
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resourceNames:
+  - liaison-folder-owner
+  resources:
+  - clusterroles
+  verbs:
+  - get
+  - list
+  - watch
+  - bind
+- apiGroups:
   - admissionregistration.k8s.io
   resourceNames:
   - '{{ include `liaison.fullname` . }}'

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::StreamExt;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, Operation};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -21,16 +22,14 @@ use crate::api::{Connection, Connector, ConsentRequest, Folder};
 use crate::domain::admission::{
     self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, referenced_secrets, requester,
 };
+use crate::domain::folder::{Held, Territory, permitted};
 use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
 use super::watch::{self, Watched};
-use super::{Guarded, connector};
+use super::{Guarded, connector, folder};
 use asked::Asked;
-
-/// Connections that a refusal names at most.
-const NAMED_CONNECTIONS: u32 = 20;
 
 /// Who deletes what belongs to something that is gone, in the two ways in which clusters run these controllers. They
 /// are never kept from it.
@@ -45,7 +44,7 @@ pub struct Desk {
     client: Client,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
-    operator_namespace: String,
+    territory: Territory,
     definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
@@ -57,7 +56,7 @@ impl Desk {
     pub fn open(
         client: &Client,
         keyring: Arc<Keyring>,
-        operator_namespace: &str,
+        territory: Territory,
         clock: Arc<dyn Clock>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -65,7 +64,7 @@ impl Desk {
         Self {
             keyring,
             clock,
-            operator_namespace: operator_namespace.to_owned(),
+            territory,
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
                 move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
@@ -161,7 +160,7 @@ impl Desk {
             return Ok(Ruling::Pass);
         }
         if old.is_none() {
-            let ruling = admission::folder(new, &self.all_folders(), &self.operator_namespace);
+            let ruling = admission::folder(new, &self.all_folders(), &self.territory);
             if ruling != Ruling::Pass {
                 return Ok(ruling);
             }
@@ -182,24 +181,22 @@ impl Desk {
             return Ok(Ruling::Pass);
         }
         let name = old.namespace_name();
-        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-        let namespace = namespaces.get_metadata_opt(name).await.map_err(fault("look up the namespace"))?;
+        let namespace = if permitted(old, &self.territory).is_ok() {
+            let namespaces: Api<Namespace> = Api::all(self.client.clone());
+            namespaces.get_metadata_opt(name).await.map_err(fault("look up the namespace"))?
+        } else {
+            None
+        };
         let owned = namespace.as_ref().is_some_and(|namespace| {
             namespace.labels().get(crate::api::names::FOLDER_LABEL) == old.metadata.name.as_ref()
         });
-        let connections = if owned {
-            let connections: Api<Connection> = Api::namespaced(self.client.clone(), name);
-            let page = kube::api::ListParams::default().limit(NAMED_CONNECTIONS);
-            let found = connections.list_metadata(&page).await.map_err(fault("look for connections"))?;
-            found.items.iter().map(ResourceExt::name_any).collect()
+        let held = if owned {
+            folder::held_in(&self.client, name).await.map_err(fault("look into the namespace"))?
         } else {
-            Vec::new()
+            Held::default()
         };
         let terminating = namespace.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some());
-        Ok(admission::folder_deletion(
-            old,
-            &Leaving { folders: self.all_folders(), connections, terminating },
-        ))
+        Ok(admission::folder_deletion(old, &Leaving { folders: self.all_folders(), held, terminating }))
     }
 
     /// Stamps a new request with who made it, whatever was written there, or refuses it.

@@ -19,6 +19,7 @@ use self::api_server::ApiServer;
 use crate::cluster::consent::Snapshots;
 use crate::cluster::{Context, KnownRecords, OwnWrites, Secrets, connector, token_store};
 use crate::domain::connection::{Observed, at, person, prepare};
+use crate::domain::folder::Territory;
 use crate::envelope::{Keyring, TokenRecord};
 use crate::oauth::message::{Request, Response, SendFailure};
 use crate::ports::{Admitted, Clock, Leadership, ProviderClient, Reviewed, Telemetry};
@@ -141,6 +142,9 @@ impl Stage {
             settings: Arc::clone(&observed.settings),
             provider_timeout: Duration::from_secs(8),
             operator_namespace: "liaison-system".to_owned(),
+            territory: Territory::default(),
+            adoptions_are_reviewed: false,
+            owner_role: store().0,
             connectors: store().0,
             definitions: connector::Definitions::default(),
             folders: store().0,
