@@ -6,6 +6,7 @@ pub mod connection;
 pub mod connector;
 pub mod consent;
 pub mod decision;
+pub mod defaults;
 pub mod folder;
 pub mod lookup;
 pub mod reason;
