@@ -5,6 +5,7 @@ mod consent_requests;
 mod folders;
 mod listener;
 mod outages;
+mod process_bindings;
 mod rotation;
 mod serving;
 
