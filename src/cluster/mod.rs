@@ -8,6 +8,7 @@ pub mod consent;
 mod effects;
 mod finalizers;
 pub mod folder;
+mod hand_out;
 mod keyring;
 mod own_writes;
 mod record;

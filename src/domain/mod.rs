@@ -8,5 +8,6 @@ pub mod connector;
 pub mod consent;
 pub mod decision;
 pub mod folder;
+pub mod hand_out;
 pub mod lookup;
 pub mod reason;
