@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use crate::api::Connection;
 use crate::api::names::ACCOUNT_BEFORE_AUTHENTICATION;
 use crate::domain::connection::digest_of;
+use crate::domain::hand_out::{Form, Offer};
 
-use super::observed::{CredentialState, Found, Observed};
+use super::observed::{Found, Observed};
 
 /// Keys of the Secret (Service Binding specification 1.1: the first two are its own, the others are ours).
 pub mod keys {
@@ -68,16 +69,17 @@ pub struct Whose {
 
 impl Content {
     /// The Secret with a Connection's credential.
-    pub(super) fn filled(observed: &Observed, name: &str, found: &Found) -> Self {
+    pub(super) fn filled(observed: &Observed, name: &str, found: &Found, offer: &Offer) -> Self {
         let connection = &found.connection;
         let mut plain = bare(observed);
         plain.extend(described(connection));
-        let expires_at = match &found.credential {
-            CredentialState::Token { expires_at, .. } => *expires_at,
-            _ => None,
+        let (version, expires_at) = match offer.form {
+            Form::Token { sequence } => (sequence.to_string(), token_expires_at(connection)),
+            Form::Static => (found.fingerprint.clone(), None),
+            Form::Nothing => (String::new(), None),
         };
         let uid = connection.metadata.uid.clone().unwrap_or_default();
-        let digest = digest_of(&[&format!("{plain:?}"), &format!("{:?}", found.credential)]);
+        let digest = digest_of(&[&format!("{plain:?}"), &version, &format!("{expires_at:?}")]);
         Self {
             name: name.to_owned(),
             secret_type: secret_type(observed),
@@ -115,6 +117,12 @@ pub(super) fn holds_credential(filled_from: &str) -> bool {
 /// Whether a Secret that says so holds a credential of the Connection with this uid.
 pub(super) fn is_from(filled_from: &str, uid: &str) -> bool {
     filled_from.split_once('/').is_some_and(|(whose, _)| whose == uid)
+}
+
+/// When the token that was last recorded ends.
+pub(super) fn token_expires_at(connection: &Connection) -> Option<Timestamp> {
+    let token = connection.status.as_ref().and_then(|status| status.token.as_ref())?;
+    token.expires_at.as_ref().map(|expires_at| expires_at.0)
 }
 
 fn secret_type(observed: &Observed) -> String {

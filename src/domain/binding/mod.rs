@@ -18,12 +18,13 @@ use super::conditions::{self, ConditionType, Verdict, whole_seconds};
 use super::connection::FolderState;
 use super::connection::schedule::{later, share};
 use super::decision::{Decision, Event, sooner};
+use super::hand_out::Offer;
 use super::reason::{Fixer, Reason};
 
 pub use content::{Content, PROVIDER, Whose, keys};
 pub use observed::{
-    Access, CredentialState, Found, Hindrance, Observed, OwnSecret, SecretState, StaticHandOut, Target,
-    choice_of, concerns, reaches_into, references,
+    Access, Found, Hindrance, Observed, OwnSecret, SecretState, Target, choice_of, concerns, reaches_into,
+    references,
 };
 pub use verdicts::no_default;
 
@@ -58,7 +59,7 @@ pub enum Outcome {
 /// What a binding's process gets.
 enum Claim<'a> {
     /// The credential.
-    HandOut(&'a Found),
+    HandOut(&'a Found, Offer),
     /// What it has got already, for as long as that is good; nothing new.
     Keep(Verdict, &'a Found),
     /// Nothing.
@@ -107,10 +108,10 @@ fn with_secret(observed: &Observed, claim: &Claim<'_>, now: Timestamp) -> (Verdi
     let hindered = |hindrance: &Hindrance| Verdict::no(hindrance.reason, &hindrance.message);
     let name = observed.binding.spec.secret_name.as_deref().unwrap_or_default();
     match (claim, &observed.secret) {
-        (Claim::HandOut(_), SecretState::NotWanted) => (bound(), None),
-        (Claim::HandOut(_), SecretState::Foreign) => (verdicts::taken(observed, name), None),
-        (Claim::HandOut(found), secret) => {
-            let content = Content::filled(observed, name, found);
+        (Claim::HandOut(..), SecretState::NotWanted) => (bound(), None),
+        (Claim::HandOut(..), SecretState::Foreign) => (verdicts::taken(observed, name), None),
+        (Claim::HandOut(found, offer), secret) => {
+            let content = Content::filled(observed, name, found, offer);
             let current = matches!(secret, SecretState::Own(own) if own.filled_from == content.filled_from);
             if current {
                 return (bound(), None);
@@ -153,7 +154,7 @@ fn status(observed: &Observed, claim: &Claim<'_>, verdict: Verdict, now: Timesta
     status.observed_generation = generation;
     status.requirement = Some(requirement(observed, claim, &verdict));
     let found = match claim {
-        Claim::HandOut(found) | Claim::Keep(_, found) | Claim::Withhold(_, Some(found)) => Some(*found),
+        Claim::HandOut(found, _) | Claim::Keep(_, found) | Claim::Withhold(_, Some(found)) => Some(*found),
         Claim::Withhold(_, None) => None,
     };
     status.connection = found.map(|found| BoundConnection {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::{Connection, ProcessBinding, ProcessBindingStatus};
 use crate::domain::connection::FolderState;
+use crate::domain::hand_out::StaticHandOut;
 use crate::domain::reason::Reason;
 
 /// A snapshot of one `ProcessBinding` and all that it depends on.
@@ -51,40 +52,10 @@ pub enum Access {
 pub struct Found {
     /// The Connection, as last recorded.
     pub connection: Connection,
-    /// Facts about its credential.
-    pub credential: CredentialState,
+    /// A keyed digest of the values of its Secret, where that is the credential.
+    pub fingerprint: String,
     /// What the policies that govern the Connection say about handing out static credentials.
     pub static_hand_out: StaticHandOut,
-}
-
-/// Facts about a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialState {
-    /// There is none, or none that can be used.
-    Missing,
-    /// The Connection needs none.
-    NotNeeded,
-    /// A token.
-    Token {
-        /// Counts the tokens of the Connection.
-        sequence: i64,
-        /// When it was issued.
-        issued_at: Timestamp,
-        /// When it ends; absent where it does not.
-        expires_at: Option<Timestamp>,
-    },
-    /// A credential that a person made, as a keyed digest.
-    Static(String),
-}
-
-/// Whether static credentials may be handed out. They have no short-lived form: there `use` equals reading them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum StaticHandOut {
-    /// They may.
-    #[default]
-    Allowed,
-    /// The policy of this name says that they may not.
-    DeniedBy(String),
 }
 
 /// The Secret that a binding is to fill.

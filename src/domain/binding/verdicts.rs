@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 
-use crate::api::{AuthType, Connection};
+use crate::api::Connection;
 use crate::domain::conditions::{self, ConditionType, Verdict};
-use crate::domain::connection::FolderState;
-use crate::domain::reason::{Progress, Reason};
+use crate::domain::connection::{Blocked, FolderState};
+use crate::domain::hand_out::{self, Form, Offer, Refusal};
+use crate::domain::reason::Reason;
 
-use super::Claim;
-use super::observed::{Access, CredentialState, Observed, StaticHandOut, Target};
+use super::observed::{Access, Observed, Target};
+use super::{Claim, content};
 
 /// The ClusterRole of the chart that lets a process use connections, and nothing else.
 const WORKLOAD_ROLE: &str = "liaison-connection-workload";
@@ -44,53 +45,38 @@ fn claim_on<'a>(observed: &Observed, target: &'a Target, now: Timestamp) -> Clai
         );
         return Claim::Withhold(Verdict::no(Reason::ConnectorMismatch, message), None);
     }
-    let is_static = auth_type(connection).is_some_and(AuthType::is_static);
-    if let (true, StaticHandOut::DeniedBy(policy)) = (is_static, &found.static_hand_out) {
-        let message = format!(
-            "policy \"{policy}\" does not allow to hand out static credentials, such as that of connection \"{}\"",
-            shown(observed, target)
-        );
-        return Claim::Withhold(Verdict::no(Reason::StaticHandOutDenied, message), Some(found));
-    }
-    let not_ready = || Verdict::no(Reason::ConnectionNotReady, not_ready(observed, target, connection));
-    match standing(connection) {
-        Standing::Ready if is_usable(&found.credential, now) => Claim::HandOut(found),
-        Standing::Ready | Standing::Transient => Claim::Keep(not_ready(), found),
-        Standing::Lost => Claim::Withhold(not_ready(), Some(found)),
-    }
-}
-
-/// How a Connection stands, for those who use it.
-enum Standing {
-    Ready,
-    /// It may become right by itself.
-    Transient,
-    /// Only a person can help.
-    Lost,
-}
-
-fn standing(connection: &Connection) -> Standing {
-    if connection.spec.suspend || connection.metadata.deletion_timestamp.is_some() {
-        return Standing::Lost;
-    }
-    let status = connection.status.clone().unwrap_or_default();
-    let Some(ready) = conditions::find(&status.conditions, ConditionType::Ready) else {
-        return Standing::Transient;
-    };
-    let reason = ready.reason.parse::<Reason>();
-    match (ready.status.as_str(), reason) {
-        ("True", _) => Standing::Ready,
-        // The provider is being asked about a static credential.
-        (_, Ok(Reason::AwaitingAuthentication))
-            if auth_type(connection).is_some_and(|auth_type| !auth_type.needs_person()) =>
-        {
-            Standing::Transient
+    match hand_out::judge(connection, &found.static_hand_out) {
+        Ok(offer) if has_ended(&offer, connection, now) => {
+            let message = format!("the token of connection \"{}\" has expired", shown(observed, target));
+            Claim::Keep(Verdict::no(Reason::ConnectionNotReady, message), found)
         }
-        (_, Ok(reason)) if reason.progress() == Progress::Waiting => Standing::Transient,
-        // A word of another version says nothing.
-        (_, Err(_)) => Standing::Transient,
-        _ => Standing::Lost,
+        Ok(offer) => Claim::HandOut(found, offer),
+        Err(Refusal::Waits(blocked)) => Claim::Keep(refused(observed, target, connection, &blocked), found),
+        Err(Refusal::Withdrawn(blocked)) => {
+            Claim::Withhold(refused(observed, target, connection, &blocked), Some(found))
+        }
     }
+}
+
+/// A Connection is looked at anew when its token ends; until it is, its status says what was true before.
+fn has_ended(offer: &Offer, connection: &Connection, now: Timestamp) -> bool {
+    let of_token = matches!(offer.form, Form::Token { .. });
+    of_token && content::token_expires_at(connection).is_some_and(|expires_at| expires_at <= now)
+}
+
+/// Why nothing is handed out. Of another folder's Connection no more is told than the word and where a person goes.
+fn refused(observed: &Observed, target: &Target, connection: &Connection, blocked: &Blocked) -> Verdict {
+    if blocked.reason == Reason::StaticHandOutDenied {
+        return Verdict::no(blocked.reason, &blocked.message);
+    }
+    let authentication = connection.status.as_ref().and_then(|status| status.authentication.as_ref());
+    let awaits_person = authentication.is_some_and(|authentication| authentication.url.is_some());
+    let message = if target.namespace == observed.namespace() || awaits_person {
+        blocked.message.clone()
+    } else {
+        format!("connection \"{}\" is not ready: {}", shown(observed, target), blocked.reason)
+    };
+    Verdict::no(Reason::ConnectionNotReady, message)
 }
 
 /// Whether the operator has not looked at a Connection yet.
@@ -98,18 +84,6 @@ pub(super) fn is_pending(connection: &Connection) -> bool {
     let status = connection.status.clone().unwrap_or_default();
     conditions::find(&status.conditions, ConditionType::Ready)
         .is_none_or(|ready| ready.status == "Unknown" || ready.reason == Reason::Pending.as_str())
-}
-
-fn auth_type(connection: &Connection) -> Option<AuthType> {
-    connection.status.as_ref().and_then(|status| status.auth_type).or(connection.spec.auth_type)
-}
-
-fn is_usable(credential: &CredentialState, now: Timestamp) -> bool {
-    match credential {
-        CredentialState::Missing => false,
-        CredentialState::NotNeeded | CredentialState::Static(_) => true,
-        CredentialState::Token { expires_at, .. } => expires_at.is_none_or(|expires_at| now < expires_at),
-    }
 }
 
 /// What is said of a binding that leaves the choice to users: each choice stands for itself.
@@ -167,23 +141,24 @@ fn permission_denied(observed: &Observed) -> Verdict {
         FolderState::Ready(name) | FolderState::NotReady(name, _) => name,
         FolderState::NotFound | FolderState::Settling | FolderState::Terminating => namespace,
     };
+    let lacks = hand_out::lacks_use(account, folder);
     let message = format!(
-        "service account \"{account}\" lacks use on connections in folder \"{folder}\"; who may give it runs `kubectl \
-         create rolebinding {account}-uses-connections -n {namespace} --clusterrole={WORKLOAD_ROLE} \
-         --serviceaccount={namespace}:{account}`"
+        "{}; who may give it runs `kubectl create rolebinding {account}-uses-connections -n {namespace} \
+         --clusterrole={WORKLOAD_ROLE} --serviceaccount={namespace}:{account}`",
+        lacks.message
     );
-    Verdict::no(Reason::PermissionDenied, message)
+    Verdict::no(lacks.reason, message)
 }
 
 fn not_accessible(observed: &Observed, target: &Target) -> Verdict {
+    let hidden = hand_out::not_accessible(&target.namespace, &target.name);
     let message = format!(
-        "connection \"{}/{}\" not found or not accessible; service account \"{}\" of namespace \"{}\" needs use on it",
-        target.namespace,
-        target.name,
+        "{}; service account \"{}\" of namespace \"{}\" needs use on it",
+        hidden.message,
         observed.binding.spec.service_account_name,
         observed.namespace()
     );
-    Verdict::no(Reason::ConnectionNotAccessible, message)
+    Verdict::no(hidden.reason, message)
 }
 
 pub(super) fn taken(observed: &Observed, name: &str) -> Verdict {
@@ -200,27 +175,4 @@ fn shown(observed: &Observed, target: &Target) -> String {
         return target.name.clone();
     }
     format!("{}/{}", target.namespace, target.name)
-}
-
-/// Why a Connection cannot be used now. Of another folder's no more is told than the word and where a person goes.
-fn not_ready(observed: &Observed, target: &Target, connection: &Connection) -> String {
-    let name = shown(observed, target);
-    let status = connection.status.clone().unwrap_or_default();
-    let url = status.authentication.as_ref().and_then(|authentication| authentication.url.as_ref());
-    if let Some(url) = url {
-        return format!("connection \"{name}\" awaits authentication: {url}");
-    }
-    let ready =
-        conditions::find(&status.conditions, ConditionType::Ready).filter(|ready| ready.status != "True");
-    match ready {
-        _ if connection.metadata.deletion_timestamp.is_some() => {
-            format!("connection \"{name}\" is being deleted")
-        }
-        Some(ready) if ready.message.is_empty() || target.namespace != observed.namespace() => {
-            format!("connection \"{name}\" is not ready: {}", ready.reason)
-        }
-        Some(ready) => format!("connection \"{name}\" is not ready: {}: {}", ready.reason, ready.message),
-        None if connection.spec.suspend => format!("connection \"{name}\" is suspended"),
-        None => format!("connection \"{name}\" is ready, and its credential has not been read yet"),
-    }
 }

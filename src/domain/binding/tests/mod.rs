@@ -13,6 +13,7 @@ use crate::api::{
     AuthType, Connection, ConnectionSpec, ConnectionStatus, ProcessBinding, ProcessBindingSpec,
 };
 use crate::domain::conditions::{Status, merge};
+use crate::domain::hand_out::StaticHandOut;
 
 pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -49,6 +50,7 @@ pub(super) fn connection(namespace: &str, name: &str, ready: &Verdict) -> Connec
         base_url: Some("https://slack.example.com/api".to_owned()),
         token: Some(TokenStatus {
             sequence: 1,
+            expires_at: Some(Time(at(3600))),
             granted_scopes: vec!["read".to_owned()],
             ..TokenStatus::default()
         }),
@@ -62,12 +64,16 @@ pub(super) fn ready() -> Verdict {
     Verdict::yes(Reason::Ready, "")
 }
 
-pub(super) fn token(sequence: i64) -> CredentialState {
-    CredentialState::Token { sequence, issued_at: at(0), expires_at: Some(at(3600 * sequence)) }
+/// The same with its token of this number, which ends after as many hours.
+pub(super) fn with_token(mut connection: Connection, sequence: i64) -> Connection {
+    let token = connection.status.as_mut().unwrap().token.as_mut().unwrap();
+    (token.sequence, token.expires_at) = (sequence, Some(Time(at(3600 * sequence))));
+    connection
 }
 
-pub(super) fn found(connection: Connection, credential: CredentialState) -> Access {
-    Access::Found(Found { connection, credential, static_hand_out: StaticHandOut::Allowed })
+pub(super) fn found(connection: Connection) -> Access {
+    let static_hand_out = StaticHandOut::Allowed;
+    Access::Found(Found { connection, fingerprint: "digest".to_owned(), static_hand_out })
 }
 
 pub(super) fn target(namespace: &str, name: &str, access: Access) -> Target {
@@ -86,7 +92,7 @@ pub(super) fn observed(access: Access) -> Observed {
 }
 
 pub(super) fn usable() -> Observed {
-    observed(found(connection("shop", "crm", &ready()), token(1)))
+    observed(found(connection("shop", "crm", &ready())))
 }
 
 /// What Ready says.

@@ -53,7 +53,7 @@ fn across_folders_nobody_learns_from_the_answer_whether_a_connection_exists() {
 #[test]
 fn of_another_folders_connection_no_detail_is_told() {
     let connection = connection("finance", "crm", &not_ready(Reason::CredentialsMissing));
-    let decision = decide(&elsewhere(found(connection, CredentialState::Missing)), at(0));
+    let decision = decide(&elsewhere(found(connection)), at(0));
     assert_eq!(said(&decision).2, "connection \"finance/crm\" is not ready: CredentialsMissing");
 }
 
@@ -61,7 +61,7 @@ fn of_another_folders_connection_no_detail_is_told() {
 fn a_connection_for_another_connector_is_not_used() {
     let mut other = connection("shop", "crm", &ready());
     "gmail".clone_into(&mut other.spec.connector_ref.name);
-    let decision = decide(&observed(found(other, token(1))), at(0));
+    let decision = decide(&observed(found(other)), at(0));
     let (_, reason, message) = said(&decision);
     assert_eq!(reason, "ConnectorMismatch");
     assert_eq!(message, "connection \"shop/crm\" is for connector \"gmail\", this needs \"slack\"");
@@ -74,7 +74,7 @@ fn a_connection_that_waits_for_a_person_says_where_to_go() {
         connection("shop", "crm", &not_ready(Reason::AwaitingAuthentication)),
         "https://liaison.example.com/connections/shop/crm",
     );
-    let decision = decide(&observed(found(awaiting, CredentialState::Missing)), at(0));
+    let decision = decide(&observed(found(awaiting)), at(0));
     assert_eq!(
         said(&decision).2,
         "connection \"crm\" awaits authentication: https://liaison.example.com/connections/shop/crm"
@@ -98,7 +98,7 @@ fn a_default_that_changes_takes_the_secret_with_it() {
     let mut observed = bound();
     observed.binding.spec.connection_ref = None;
     observed.binding.spec.default = true;
-    observed.targets = vec![target("shop", "new", found(connection("shop", "new", &ready()), token(1)))];
+    observed.targets = vec![target("shop", "new", found(connection("shop", "new", &ready())))];
     let (_, decision, effects) = carried_out(observed.clone(), at(1));
     assert_eq!(decision.status.connection.unwrap().name, "new");
     assert!(
@@ -107,7 +107,7 @@ fn a_default_that_changes_takes_the_secret_with_it() {
 
     // The old one's credential does not stay while the new one is not ready.
     let waiting = connection("shop", "new", &not_ready(Reason::FolderNotReady));
-    observed.targets = vec![target("shop", "new", found(waiting, CredentialState::Missing))];
+    observed.targets = vec![target("shop", "new", found(waiting))];
     let (_, _, effects) = carried_out(observed, at(1));
     assert!(matches!(&effects[..], [Effect::Write(content)] if content.credential.is_none()));
 }
@@ -137,7 +137,7 @@ fn s67_what_users_choose_at_run_time_is_nothing_until_one_has_chosen() {
 fn s68_each_choice_stands_for_itself() {
     let ada = choice("ada", "ada-own", "crm");
     let bob = choice("bob", "bob-own", "crm");
-    let usable = || found(connection("ada-own", "crm", &ready()), token(1));
+    let usable = || found(connection("ada-own", "crm", &ready()));
     let observed = by_users(
         vec![ada.clone(), bob.clone()],
         vec![target("ada-own", "crm", usable()), target("bob-own", "crm", Access::Forbidden)],
@@ -165,14 +165,12 @@ fn s68_each_choice_stands_for_itself() {
 #[case::forbidden(observed(Access::Forbidden), Requirement::Missing)]
 #[case::not_found(observed(Access::NotFound), Requirement::Missing)]
 #[case::not_ready(
-    observed(found(connection("shop", "crm", &not_ready(Reason::ConnectorNotFound)), CredentialState::Missing)),
+    observed(found(connection("shop", "crm", &not_ready(Reason::ConnectorNotFound)))),
     Requirement::Missing
 )]
 #[case::not_looked_at(
     observed(found(
-        connection("shop", "crm", &Verdict::unknown(Reason::Pending, "")),
-        CredentialState::Missing
-    )),
+        connection("shop", "crm", &Verdict::unknown(Reason::Pending, "")))),
     Requirement::Unknown
 )]
 fn n18_each_need_of_a_process_has_a_status(#[case] observed: Observed, #[case] requirement: Requirement) {

@@ -23,6 +23,8 @@ fn connections() -> impl Strategy<Value = Connection> {
             connection.spec.suspend = suspend && made_anew;
             connector.clone_into(&mut connection.spec.connector_ref.name);
             connection.status.as_mut().unwrap().auth_type = Some(auth_type);
+            let sequence = if made_anew { 2 } else { 1 };
+            let mut connection = with_token(connection, sequence);
             if made_anew {
                 connection.metadata.uid = Some("another".to_owned());
             }
@@ -30,26 +32,16 @@ fn connections() -> impl Strategy<Value = Connection> {
         })
 }
 
-fn credentials() -> impl Strategy<Value = CredentialState> {
-    select(vec![
-        token(1),
-        token(2),
-        CredentialState::Missing,
-        CredentialState::NotNeeded,
-        CredentialState::Static("digest".to_owned()),
-    ])
-}
-
 fn accesses() -> impl Strategy<Value = Access> {
     prop_oneof![
         Just(Access::Forbidden),
         Just(Access::NotFound),
-        (connections(), credentials(), any::<bool>()).prop_map(|(connection, credential, denied)| {
+        (connections(), any::<bool>()).prop_map(|(connection, denied)| {
             let static_hand_out =
                 if denied { StaticHandOut::DeniedBy("strict".to_owned()) } else { StaticHandOut::Allowed };
-            Access::Found(Found { connection, credential, static_hand_out })
+            Access::Found(Found { connection, fingerprint: "digest".to_owned(), static_hand_out })
         }),
-        (connections(), credentials()).prop_map(|(connection, credential)| found(connection, credential)),
+        connections().prop_map(found),
     ]
 }
 

@@ -34,7 +34,7 @@ fn it_is_made_as_the_specification_asks() {
 fn a_new_token_is_written_and_leaves_the_hash_alone() {
     let mut observed = bound();
     let before = written(&usable());
-    observed.targets = vec![target("shop", "crm", found(connection("shop", "crm", &ready()), token(2)))];
+    observed.targets = vec![target("shop", "crm", found(with_token(connection("shop", "crm", &ready()), 2)))];
     let after = written(&observed);
     assert_eq!(after.hash, before.hash);
     assert_ne!(after.filled_from, before.filled_from);
@@ -51,7 +51,7 @@ fn a_new_token_is_written_and_leaves_the_hash_alone() {
         let mut changed = connection("shop", "crm", &ready());
         change(changed.status.as_mut().unwrap());
         let mut observed = bound();
-        observed.targets = vec![target("shop", "crm", found(changed, token(1)))];
+        observed.targets = vec![target("shop", "crm", found(changed))];
         assert_ne!(written(&observed).hash, before.hash);
     }
 }
@@ -67,12 +67,12 @@ fn after(access: Access, now: Timestamp) -> (Option<Effect>, String) {
 }
 
 #[rstest]
-#[case::lost(found(connection("shop", "crm", &not_ready(Reason::ReconsentRequired)), token(1)))]
-#[case::rejected(found(connection("shop", "crm", &not_ready(Reason::CredentialsRejected)), token(1)))]
-#[case::suspended(found(connection("shop", "crm", &not_ready(Reason::Suspended)), token(1)))]
-#[case::policy(found(connection("shop", "crm", &not_ready(Reason::ConnectorDisabled)), token(1)))]
-#[case::moved(found(connection("shop", "crm", &not_ready(Reason::ReauthenticationRequired)), token(1)))]
-#[case::going(found(deleted(connection("shop", "crm", &ready())), token(1)))]
+#[case::lost(found(connection("shop", "crm", &not_ready(Reason::ReconsentRequired))))]
+#[case::rejected(found(connection("shop", "crm", &not_ready(Reason::CredentialsRejected))))]
+#[case::suspended(found(connection("shop", "crm", &not_ready(Reason::Suspended))))]
+#[case::policy(found(connection("shop", "crm", &not_ready(Reason::ConnectorDisabled))))]
+#[case::moved(found(connection("shop", "crm", &not_ready(Reason::ReauthenticationRequired))))]
+#[case::going(found(deleted(connection("shop", "crm", &ready()))))]
 #[case::gone(Access::NotFound)]
 #[case::withdrawn(Access::Forbidden)]
 fn what_only_a_person_mends_takes_the_credential_out(#[case] access: Access) {
@@ -86,18 +86,19 @@ fn what_only_a_person_mends_takes_the_credential_out(#[case] access: Access) {
 fn a_suspension_is_honoured_before_the_status_says_so() {
     let mut suspended = connection("shop", "crm", &ready());
     suspended.spec.suspend = true;
-    let (effect, _) = after(found(suspended, token(1)), at(1));
+    let (effect, _) = after(found(suspended), at(1));
     assert!(matches!(effect, Some(Effect::Write(content)) if content.credential.is_none()));
 }
 
 #[rstest]
 #[case(Reason::TokenExpired)]
 #[case(Reason::FolderNotReady)]
+#[case(Reason::ConnectorInvalid)]
 #[case(Reason::ProviderUnavailable)]
 #[case(Reason::Pending)]
 #[case(Reason::AwaitingAuthentication)]
 fn what_passes_leaves_the_credential_until_it_ends(#[case] reason: Reason) {
-    let access = || found(connection("shop", "crm", &not_ready(reason)), token(2));
+    let access = || found(with_token(connection("shop", "crm", &not_ready(reason)), 2));
     assert_eq!(after(access(), at(3599)), (None, "ConnectionNotReady".to_owned()));
     let (effect, _) = after(access(), at(3600));
     assert!(matches!(effect, Some(Effect::Write(content)) if content.credential.is_none()));
@@ -106,11 +107,9 @@ fn what_passes_leaves_the_credential_until_it_ends(#[case] reason: Reason) {
 #[test]
 fn nothing_new_is_written_while_the_connection_is_not_ready() {
     let waiting = connection("shop", "crm", &not_ready(Reason::ProviderUnavailable));
-    assert_eq!(decide(&observed(found(waiting, token(1))), at(0)).effect, None);
-    let unread = connection("shop", "crm", &ready());
-    assert_eq!(decide(&observed(found(unread, CredentialState::Missing)), at(0)).effect, None);
+    assert_eq!(decide(&observed(found(waiting)), at(0)).effect, None);
     let ended = connection("shop", "crm", &ready());
-    assert_eq!(decide(&observed(found(ended, token(1))), at(3600)).effect, None);
+    assert_eq!(decide(&observed(found(ended)), at(3600)).effect, None);
 }
 
 #[test]
@@ -150,11 +149,7 @@ fn a_policy_may_keep_static_credentials_in() {
     let access = |static_hand_out| {
         let mut made_by_hand = connection("shop", "crm", &ready());
         made_by_hand.status.as_mut().unwrap().auth_type = Some(AuthType::APIKey);
-        Access::Found(Found {
-            connection: made_by_hand,
-            credential: CredentialState::Static("digest".to_owned()),
-            static_hand_out,
-        })
+        Access::Found(Found { connection: made_by_hand, fingerprint: "digest".to_owned(), static_hand_out })
     };
     let allowed = decide(&observed(access(StaticHandOut::Allowed)), at(0));
     assert!(matches!(allowed.effect, Some(Effect::Write(content)) if content.expires_at.is_none()));
