@@ -45,6 +45,7 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
         oauth_app: secrets.state_of(namespace, spec.oauth_app.as_ref(), keyring).await?,
         token: seen.state.clone(),
         consent: failed_consent(context, connection),
+        neighbours: context.surroundings.of(connection),
         settings: context.settings.clone(),
         connection: connection.clone(),
     };

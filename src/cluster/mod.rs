@@ -14,6 +14,7 @@ mod own_writes;
 mod record;
 mod review;
 mod secrets;
+mod surroundings;
 mod token_store;
 pub mod uninstall;
 pub mod watch;
@@ -35,6 +36,7 @@ use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
 pub use own_writes::OwnWrites;
 pub use secrets::Secrets;
+pub use surroundings::Surroundings;
 pub use token_store::KnownRecords;
 pub use watch::Guarded;
 
@@ -72,6 +74,8 @@ pub struct Context {
     pub policies: Store<Guarded<ConnectionPolicy>>,
     /// `ProcessBindings`, as last seen.
     pub bindings: Store<Guarded<ProcessBinding>>,
+    /// What stands around each Connection.
+    pub surroundings: Arc<Surroundings>,
     /// ConsentRequests, as last seen.
     pub consents: Store<Guarded<ConsentRequest>>,
     /// Connections as they are this moment, for consents.

@@ -1,7 +1,9 @@
 //! Watches: one stream per kind feeds both a store to read from and the passes that it causes. An object that does
 //! not fit its kind is kept as such and never stops the others.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -17,8 +19,9 @@ use tokio::sync::mpsc;
 
 use crate::api::consent_request::Phase;
 use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
+use crate::api::{Connection, ConsentRequest, Folder};
 use crate::domain::connection::refers_to_secret;
+use crate::domain::neighbours::Key;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -54,6 +57,55 @@ where
         .touched_objects()
         .boxed();
     Watched { store, changes }
+}
+
+/// Who keeps something of every object of a kind.
+pub trait Follow<K>: Send + Sync + 'static {
+    /// The object is like this now; nothing where it is gone, or does not fit its kind.
+    fn see(&self, key: &Key, object: Option<&K>);
+    /// There are these objects and no others, after a time in which the watch saw nothing.
+    fn keep(&self, listed: &HashSet<Key>);
+}
+
+/// Watches a kind of ours like `objects`. The follower sees each object before the passes that it causes.
+pub fn followed<K>(api: Api<Guarded<K>>, follower: Arc<impl Follow<K>>) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = store();
+    let mut listed = HashSet::new();
+    let changes = watch(api, config())
+        .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
+        .default_backoff()
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                follow(&*follower, event, &mut listed);
+            }
+        })
+        .touched_objects()
+        .boxed();
+    Watched { store, changes }
+}
+
+fn follow<K>(follower: &impl Follow<K>, event: &watcher::Event<Guarded<K>>, listed: &mut HashSet<Key>)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let key = |object: &Guarded<K>| Key {
+        namespace: object.meta().namespace.clone().unwrap_or_default(),
+        name: object.meta().name.clone().unwrap_or_default(),
+    };
+    match event {
+        watcher::Event::Init => listed.clear(),
+        watcher::Event::InitApply(object) => {
+            follower.see(&key(object), object.0.as_ref().ok());
+            listed.insert(key(object));
+        }
+        watcher::Event::InitDone => follower.keep(&std::mem::take(listed)),
+        watcher::Event::Apply(object) => follower.see(&key(object), object.0.as_ref().ok()),
+        watcher::Event::Delete(object) => follower.see(&key(object), None),
+    }
 }
 
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
@@ -202,19 +254,6 @@ pub fn connection_of_consent(
 /// All Connections: which of them a policy governs depends on the folder tree.
 pub fn all_connections(connections: &Store<Guarded<Connection>>) -> Concerned<Connection> {
     connections_where(connections, |_| true)
-}
-
-/// The Connection that a `ProcessBinding` has bound.
-pub fn connections_of_binding(
-    connections: &Store<Guarded<Connection>>,
-    binding: &Guarded<ProcessBinding>,
-) -> Concerned<Connection> {
-    let bound = binding.0.as_ref().ok().and_then(|binding| binding.status.as_ref()?.connection.as_ref());
-    let Some(bound) = bound else { return Vec::new() };
-    vec![ObjectRef::new(&bound.name).within(&bound.namespace)]
-        .into_iter()
-        .filter(|reference| connections.get(reference).is_some())
-        .collect()
 }
 
 /// All folders; a folder's path and its claim to a namespace depend on the others.

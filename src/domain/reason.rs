@@ -221,6 +221,9 @@ reasons! {
     /// The folder has several connections for the connector, and none of them is the default.
     NoDefaultConnection: User, Waiting, "No connection is the default.";
 
+    /// An older connection of the folder bears the display name.
+    DisplayNameTaken: User, Settled, "Another connection of the folder bears the display name.";
+
     /// A policy does not allow the connector.
     ConnectorDisabled: Administrator, Stuck, "A policy does not allow the connector.";
     /// A policy does not allow the auth type.

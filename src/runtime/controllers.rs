@@ -22,7 +22,9 @@ use tokio_util::sync::CancellationToken;
 use crate::api::names::FOLDER_LABEL;
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::cluster::watch::{self, Watched};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, consent};
+use crate::cluster::{
+    self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, Surroundings, connector, consent,
+};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -86,10 +88,11 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
-    let connections = watch::objects::<Connection>(Api::all(client.clone()));
+    let (surroundings, beside) = Surroundings::new();
+    let connections = watch::followed::<Connection>(Api::all(client.clone()), Arc::clone(&surroundings));
     let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
     let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
-    let bindings = watch::objects::<ProcessBinding>(Api::all(client.clone()));
+    let bindings = watch::followed::<ProcessBinding>(Api::all(client.clone()), Arc::clone(&surroundings));
     let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
     let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
     let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
@@ -115,6 +118,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         consents: consents.store.clone(),
         policies: policies.store.clone(),
         bindings: bindings.store.clone(),
+        surroundings,
         written: OwnWrites::default(),
         secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
@@ -165,9 +169,9 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         connections_of(&context, policies, |context, _: &Guarded<ConnectionPolicy>, _| {
             watch::all_connections(&context.connections)
         }),
-        connections_of(&context, bindings, |context, changed: &Guarded<ProcessBinding>, _| {
-            watch::connections_of_binding(&context.connections, changed)
-        }),
+        // What they mean for connections, their follower tells.
+        connections_of(&context, bindings, |_, _: &Guarded<ProcessBinding>, _| Vec::new()),
+        beside,
     ];
 
     let passes = Passes { context, concurrency: settings.concurrency, stop };
