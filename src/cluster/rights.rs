@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::binding::reaches_into;
 
-use super::Context;
+use super::{Context, watch};
 
 /// Changes that come together are taken together.
 const SETTLE: Duration = Duration::from_millis(250);
@@ -106,12 +106,10 @@ impl Rights {
         });
         debounced(changes, |reach| {
             context.binding.reviews.forget(reach);
-            let bindings = context.bindings.state();
-            let concerned = bindings.iter().filter(|object| {
-                let Ok(binding) = &object.0 else { return false };
+            let concerned = watch::bindings_where(&context.bindings, |binding| {
                 reach.everywhere || reach.namespaces.iter().any(|namespace| reaches_into(binding, namespace))
             });
-            context.binding.calls.call(concerned.map(|object| kube::runtime::reflector::Lookup::to_object_ref(object.as_ref(), ())));
+            context.binding.calls.call(concerned);
         })
         .await;
     }
@@ -123,8 +121,8 @@ where
     PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
 {
     let mut listed = false;
-    let watch = watcher(api, Config::default().page_size(super::watch::PAGE_SIZE)).default_backoff();
-    watch
+    let events = watcher(api, Config::default().page_size(watch::PAGE_SIZE)).default_backoff();
+    events
         .filter_map(move |event| {
             ready(match event {
                 Ok(Event::Apply(object) | Event::Delete(object)) => {
@@ -204,7 +202,11 @@ mod tests {
         let mut all = both;
         all.add(of("c"));
         assert_eq!(asked.recv().await, Some((SETTLE + ONCE_MORE, all)));
-        assert_eq!(asked.recv().await, Some((SETTLE + 2 * ONCE_MORE, of("c"))), "what came between, once more");
+        assert_eq!(
+            asked.recv().await,
+            Some((SETTLE + 2 * ONCE_MORE, of("c"))),
+            "what came between, once more"
+        );
 
         let everywhere = Reach::of(None);
         assert!(everywhere.includes("any") && of("a").includes("a") && !of("a").includes("b"));

@@ -127,11 +127,17 @@ mod tests {
         let now = Instant::now();
         reviews.keep(question("a"), true, 0, now);
         reviews.keep(question("b"), false, 0, now);
-        assert_eq!((reviews.known(&question("a"), now), reviews.known(&question("b"), now)), (Ok(true), Ok(false)));
+        assert_eq!(
+            (reviews.known(&question("a"), now), reviews.known(&question("b"), now)),
+            (Ok(true), Ok(false))
+        );
         assert_eq!(reviews.known(&question("a"), now + Duration::from_hours(1)), Err(0));
 
         reviews.forget(&Reach::of(Some("a".to_owned())));
-        assert_eq!((reviews.known(&question("a"), now), reviews.known(&question("b"), now)), (Err(1), Ok(false)));
+        assert_eq!(
+            (reviews.known(&question("a"), now), reviews.known(&question("b"), now)),
+            (Err(1), Ok(false))
+        );
         reviews.forget(&Reach::of(None));
         assert_eq!(reviews.known(&question("b"), now), Err(2));
     }

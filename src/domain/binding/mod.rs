@@ -15,18 +15,16 @@ use crate::api::ProcessBindingStatus;
 use crate::api::process_binding::{BindingStatus, BoundConnection, Requirement};
 
 use super::conditions::{self, ConditionType, Verdict, whole_seconds};
-use super::connection::FolderState;
 use super::connection::schedule::{later, share};
+use super::connection::{Blocked, FolderState};
 use super::decision::{Decision, Event, sooner};
 use super::hand_out::Offer;
 use super::reason::{Fixer, Reason};
 
 pub use content::{Content, PROVIDER, Whose, keys};
 pub use observed::{
-    Access, Found, Hindrance, Observed, OwnSecret, SecretState, Target, choice_of, concerns, reaches_into,
-    references,
+    Access, Found, Observed, OwnSecret, SecretState, Target, choice_of, concerns, reaches_into, references,
 };
-pub use verdicts::no_default;
 
 /// Rights are reviewed again after this at the latest, for authorizers whose changes no watch tells.
 pub const REVIEW_AGAIN: Duration = Duration::from_hours(1);
@@ -53,7 +51,7 @@ pub enum Outcome {
     /// The Secret that is no longer named is gone.
     Removed,
     /// It did not come about: why.
-    Hindered(Hindrance),
+    Hindered(Blocked),
 }
 
 /// What a binding's process gets.
@@ -105,7 +103,7 @@ pub fn decide_again(
 /// What becomes of the Secret, and what that does to the verdict.
 fn with_secret(observed: &Observed, claim: &Claim<'_>, now: Timestamp) -> (Verdict, Option<Effect>) {
     let bound = || Verdict::yes(Reason::Bound, "");
-    let hindered = |hindrance: &Hindrance| Verdict::no(hindrance.reason, &hindrance.message);
+    let hindered = |hindrance: &Blocked| Verdict::no(hindrance.reason, &hindrance.message);
     let name = observed.binding.spec.secret_name.as_deref().unwrap_or_default();
     match (claim, &observed.secret) {
         (Claim::HandOut(..), SecretState::NotWanted) => (bound(), None),

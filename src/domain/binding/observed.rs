@@ -3,9 +3,8 @@
 use jiff::Timestamp;
 
 use crate::api::{Connection, ProcessBinding, ProcessBindingStatus};
-use crate::domain::connection::FolderState;
+use crate::domain::connection::{Blocked, FolderState};
 use crate::domain::hand_out::StaticHandOut;
-use crate::domain::reason::Reason;
 
 /// A snapshot of one `ProcessBinding` and all that it depends on.
 #[derive(Clone, Debug)]
@@ -16,12 +15,14 @@ pub struct Observed {
     pub folder: FolderState,
     /// What the spec refers to, in the order of [`references`]; the folder's default, or nothing, for `default: true`.
     pub targets: Vec<Target>,
+    /// Why the folder has no default, where `default: true` asks for one that is not there.
+    pub no_default: Option<Blocked>,
     /// The Secret of `spec.secretName`.
     pub secret: SecretState,
     /// A Secret under another name that this binding made before.
     pub outdated: Option<OwnSecret>,
     /// Why the credential could not be had, or the Secret not be written, where that was just tried.
-    pub hindrance: Option<Hindrance>,
+    pub hindrance: Option<Blocked>,
 }
 
 /// A Connection that a binding refers to, as its process may see it.
@@ -80,15 +81,6 @@ pub struct OwnSecret {
     pub filled_from: String,
     /// When the credential in it ends.
     pub expires_at: Option<Timestamp>,
-}
-
-/// What stood in the way of a decision that was just acted on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hindrance {
-    /// In one word.
-    pub reason: Reason,
-    /// For people.
-    pub message: String,
 }
 
 impl Observed {

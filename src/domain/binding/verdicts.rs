@@ -12,14 +12,15 @@ use super::observed::{Access, Observed, Target};
 use super::{Claim, content};
 
 /// The ClusterRole of the chart that lets a process use connections, and nothing else.
-const WORKLOAD_ROLE: &str = "liaison-connection-workload";
+const WORKLOAD_ROLE: &str = "liaison-connection-use";
 
 /// What the process of a binding with one Connection gets.
 pub(super) fn claim(observed: &Observed, now: Timestamp) -> Claim<'_> {
-    match observed.targets.first() {
-        Some(target) => claim_on(observed, target, now),
-        None => {
-            Claim::Withhold(no_default(observed.namespace(), &observed.binding.spec.connector_ref.name), None)
+    match (observed.targets.first(), &observed.no_default) {
+        (Some(target), _) => claim_on(observed, target, now),
+        (None, Some(blocked)) => Claim::Withhold(Verdict::no(blocked.reason, &blocked.message), None),
+        (None, None) => {
+            Claim::Withhold(Verdict::no(Reason::NoDefaultConnection, "no connection is the default"), None)
         }
     }
 }
@@ -123,15 +124,6 @@ pub(super) fn of_choices(observed: &Observed, now: Timestamp) -> Verdict {
         return Verdict::no(Reason::AwaitingUserConfiguration, message);
     }
     Verdict::yes(Reason::Bound, message)
-}
-
-/// The folder has no default for the application.
-pub fn no_default(namespace: &str, connector: &str) -> Verdict {
-    let message = format!(
-        "no connection of namespace \"{namespace}\" is the default for connector \"{connector}\"; `kubectl liaison list \
-         -n {namespace}` shows what there is, and spec.default: true makes one the default"
-    );
-    Verdict::no(Reason::NoDefaultConnection, message)
 }
 
 fn permission_denied(observed: &Observed) -> Verdict {

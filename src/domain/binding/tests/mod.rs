@@ -85,6 +85,7 @@ pub(super) fn observed(access: Access) -> Observed {
         binding: binding(),
         folder: FolderState::Ready("sales".to_owned()),
         targets: vec![target("shop", "crm", access)],
+        no_default: None,
         secret: SecretState::None,
         outdated: None,
         hindrance: None,

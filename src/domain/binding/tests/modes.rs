@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::domain::lookup;
 
 fn elsewhere(access: Access) -> Observed {
     let mut observed = usable();
@@ -33,7 +34,7 @@ fn n12_the_missing_right_is_named_with_its_folder_and_the_command_that_gives_it(
         message.starts_with("service account \"orders\" lacks use on connections in folder \"sales\"; "),
         "{message}"
     );
-    let command = "kubectl create rolebinding orders-uses-connections -n shop --clusterrole=liaison-connection-workload \
+    let command = "kubectl create rolebinding orders-uses-connections -n shop --clusterrole=liaison-connection-use \
                    --serviceaccount=shop:orders";
     assert!(message.contains(command), "{message}");
     assert_eq!((decision.status.connection, decision.effect), (None, None));
@@ -87,10 +88,14 @@ fn without_a_default_in_the_folder_it_says_so() {
     observed.binding.spec.connection_ref = None;
     observed.binding.spec.default = true;
     observed.targets = Vec::new();
+    observed.no_default = lookup::the_default("shop", "slack", &[]).err();
+    assert_eq!(said(&decide(&observed, at(0))).1, "NoConnectionForConnector");
+    let several = ["a", "b"].map(|name| connection("shop", name, &ready()));
+    observed.no_default = lookup::the_default("shop", "slack", &several).err();
     let decision = decide(&observed, at(0));
     let (_, reason, message) = said(&decision);
     assert_eq!(reason, "NoDefaultConnection");
-    assert!(message.contains("is the default for connector \"slack\""), "{message}");
+    assert!(message.contains("and none of them is the default: \"a\", \"b\""), "{message}");
 }
 
 #[test]

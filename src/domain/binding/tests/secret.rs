@@ -161,7 +161,7 @@ fn a_policy_may_keep_static_credentials_in() {
 
 #[test]
 fn a_write_that_is_refused_is_told_and_tried_again() {
-    let hindrance = Hindrance { reason: Reason::SecretWriteRefused, message: "quota".to_owned() };
+    let hindrance = Blocked { reason: Reason::SecretWriteRefused, message: "quota".to_owned() };
     let decision = decide_again(usable(), Outcome::Hindered(hindrance.clone()), at(0));
     assert_eq!(said(&decision).1, "SecretWriteRefused");
     assert_eq!((decision.effect, decision.next), (None, Some(at(30))));
