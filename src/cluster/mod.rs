@@ -2,16 +2,20 @@
 
 pub mod access;
 pub mod admission;
+pub mod binding;
+mod calls;
 pub mod connection;
 pub mod connector;
 pub mod consent;
 mod effects;
 mod finalizers;
 pub mod folder;
+mod hand_out;
 mod keyring;
 mod own_writes;
 mod record;
 mod review;
+mod rights;
 mod secrets;
 mod surroundings;
 mod token_store;
@@ -35,8 +39,10 @@ use crate::domain::folder::Territory;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
+pub use calls::Calls;
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
 pub use own_writes::OwnWrites;
+pub use rights::Rights;
 pub use secrets::Secrets;
 pub use surroundings::Surroundings;
 pub use token_store::KnownRecords;
@@ -92,6 +98,8 @@ pub struct Context {
     pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.
     pub secrets: Secrets,
+    /// What passes over ProcessBindings share.
+    pub binding: binding::Shared,
     /// Facts about token records that were opened before.
     pub records: KnownRecords,
 }

@@ -18,8 +18,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::api::consent_request::Phase;
-use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, ConsentRequest, Folder};
+use crate::api::names::{BINDING_LABEL, CREDENTIALS_LABEL, TOKEN_LABEL};
+use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
+use crate::domain::binding;
 use crate::domain::connection::refers_to_secret;
 use crate::domain::neighbours::Key;
 
@@ -38,7 +39,7 @@ pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
 }
 
 /// Objects per page of the first list; bounds memory while many are read.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 
 fn config() -> Config {
     Config::default().page_size(PAGE_SIZE)
@@ -197,6 +198,11 @@ pub fn tokens_selector() -> String {
     TOKEN_LABEL.to_owned()
 }
 
+/// Selects the Secrets that bindings made.
+pub fn outputs_selector() -> String {
+    BINDING_LABEL.to_owned()
+}
+
 /// Names of objects that a change of another object concerns.
 pub type Concerned<K> = Vec<ObjectRef<Guarded<K>>>;
 
@@ -286,4 +292,64 @@ pub fn folders_of_namespace(folders: &Store<Guarded<Folder>>, namespace: &str) -
         .filter(|object| object.0.as_ref().is_ok_and(|folder| folder.namespace_name() == namespace))
         .map(|object| object.to_object_ref(()))
         .collect()
+}
+
+/// ProcessBindings for which `concerned` says yes.
+pub fn bindings_where(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    concerned: impl Fn(&ProcessBinding) -> bool,
+) -> Concerned<ProcessBinding> {
+    bindings
+        .state()
+        .iter()
+        .filter(|object| object.0.as_ref().is_ok_and(&concerned))
+        .map(|object| object.to_object_ref(()))
+        .collect()
+}
+
+/// ProcessBindings whose processes use a Connection, or might.
+pub fn bindings_of_connection(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    connection: &Guarded<Connection>,
+) -> Concerned<ProcessBinding> {
+    let Ok(connection) = &connection.0 else { return Vec::new() };
+    bindings_where(bindings, |binding| binding::concerns(binding, connection))
+}
+
+/// ProcessBindings of connections that read a Secret.
+pub fn bindings_of_credentials(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    connections: &Store<Guarded<Connection>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Concerned<ProcessBinding> {
+    let using = connections_of_secret(connections, secret);
+    let using: Vec<_> = using.iter().filter_map(|reference| connections.get(reference)).collect();
+    bindings_where(bindings, |one| {
+        using.iter().any(|connection| {
+            connection.0.as_ref().is_ok_and(|connection| binding::concerns(one, connection))
+        })
+    })
+}
+
+/// The ProcessBinding that made a Secret, and those that would have a Secret of its name.
+pub fn bindings_of_output(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Concerned<ProcessBinding> {
+    let (maker, namespace, name) =
+        (secret.labels().get(BINDING_LABEL), &secret.metadata.namespace, &secret.metadata.name);
+    bindings_where(bindings, |binding| {
+        binding.metadata.namespace == *namespace
+            && (binding.metadata.uid.as_ref() == maker || binding.spec.secret_name == *name)
+    })
+}
+
+/// ProcessBindings in the namespace that a Folder asks for.
+pub fn bindings_of_folder(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    folder: &Guarded<Folder>,
+) -> Concerned<ProcessBinding> {
+    let Ok(folder) = &folder.0 else { return Vec::new() };
+    let namespace = Some(folder.namespace_name());
+    bindings_where(bindings, |binding| binding.metadata.namespace.as_deref() == namespace)
 }

@@ -263,6 +263,8 @@ reasons! {
     ConnectionNotReady: User, Waiting, "The connection is not ready.";
     /// The connection is for another connector.
     ConnectorMismatch: User, Stuck, "The connection is for another connector.";
+    /// The API server does not let the Secret be written: quota, another policy, an immutable Secret.
+    SecretWriteRefused: Administrator, Waiting, "The Secret cannot be written.";
     /// There is a Secret of that name that the binding did not make.
     SecretNameTaken: User, Stuck, "A Secret of that name exists already.";
 

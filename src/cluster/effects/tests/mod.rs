@@ -155,6 +155,7 @@ impl Stage {
             surroundings: crate::cluster::Surroundings::new().0,
             written: OwnWrites::default(),
             secrets: Secrets::new(client, store().0, store().0),
+            binding: crate::cluster::binding::Shared::new(store().0),
             records: KnownRecords::default(),
         };
         Self { api, provider, context, observed }
