@@ -58,7 +58,8 @@ pub struct ConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyStatus>,
 
-    /// Whether this is the connection that is taken where the folder's default for its application is asked for.
+    /// Whether this is the connection that is taken where the folder's default for its application is asked for. Absent
+    /// where there are several and none is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_default: Option<bool>,
 
@@ -116,9 +117,9 @@ pub struct ConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Authenticated, Healthy, PolicyAllowed, ScopesSatisfied and Ready; DefaultApplied where spec.default is set;
-    /// Reconciling and Stalled for tools that
-    /// wait.
+    /// Authenticated, Healthy, PolicyAllowed, ScopesSatisfied and Ready; DefaultApplied where spec.default is set, and
+    /// DisplayNameUnique where an older connection of the folder bears the display name; Reconciling and Stalled for
+    /// tools that wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

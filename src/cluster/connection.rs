@@ -45,6 +45,7 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
         oauth_app: secrets.state_of(namespace, spec.oauth_app.as_ref(), keyring).await?,
         token: seen.state.clone(),
         consent: failed_consent(context, connection),
+        neighbours: context.surroundings.of(connection),
         settings: context.settings.clone(),
         connection: connection.clone(),
     };
@@ -85,7 +86,7 @@ fn end_of_failed(request: &ConsentRequest) -> Option<FailedConsent> {
 }
 
 /// The folder of a namespace is the one whose status says that it owns it; one that only asks for it is not ready.
-fn folder_state(context: &Context, namespace: &str) -> FolderState {
+pub(super) fn folder_state(context: &Context, namespace: &str) -> FolderState {
     let folders = context.folders.state();
     let folders = folders.iter().filter_map(|object| object.0.as_ref().ok());
     let mut candidates: Vec<_> = folders.filter(|folder| folder.namespace_name() == namespace).collect();

@@ -104,11 +104,7 @@ impl Secrets {
         namespace: &str,
         source: Option<&SecretSource>,
     ) -> Result<BTreeMap<String, SecretString>, Error> {
-        let Some(source) = source else { return Ok(BTreeMap::new()) };
-        let secret = self.read(namespace, &source.secret_ref.name).await?;
-        let secret = secret
-            .filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
-        Ok(secret.map(texts).unwrap_or_default())
+        values_of(&self.client, namespace, source).await
     }
 
     async fn read(&self, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
@@ -135,6 +131,20 @@ impl Secrets {
     pub fn forget(&self, uid: &str) {
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
+}
+
+/// The values of a Secret that carries the label, for one use; none where it is not there, or does not carry it.
+pub(super) async fn values_of(
+    client: &Client,
+    namespace: &str,
+    source: Option<&SecretSource>,
+) -> Result<BTreeMap<String, SecretString>, Error> {
+    let Some(source) = source else { return Ok(BTreeMap::new()) };
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = api.get_opt(&source.secret_ref.name).await.map_err(Error::api("read a Secret"))?;
+    let secret =
+        secret.filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
+    Ok(secret.map(texts).unwrap_or_default())
 }
 
 /// The same as [`Secrets::state_of`] by one read, for who cannot wait for a watch.

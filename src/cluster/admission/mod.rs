@@ -249,6 +249,7 @@ impl AdmissionDesk for Desk {
             },
             Reviewed::Folders => self.folder_written(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::ConsentRequests => return self.consent_request(&asked, &new(request)?, response),
+            Reviewed::ProcessBindings => admission::process_binding(&new(request)?, &self.all_folders()),
         };
         match ruling {
             Ruling::Pass => {}

@@ -12,6 +12,7 @@ use crate::api::{Connection, Connector, Folder};
 use crate::cluster::connector::Definitions;
 use crate::cluster::{Error, folder, secrets};
 use crate::domain::connection::{ConnectorState, FolderState, Observed, Settings, TokenState};
+use crate::domain::neighbours::Neighbours;
 use crate::envelope::Keyring;
 
 /// Reads what a consent depends on; it works on every replica, leading or not.
@@ -51,6 +52,7 @@ impl Snapshots {
             oauth_app: secret(spec.oauth_app.as_ref()).await?,
             token: TokenState::Missing,
             consent: None,
+            neighbours: Neighbours::default(),
             settings: Arc::clone(&self.settings),
             connection,
         }))

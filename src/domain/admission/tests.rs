@@ -22,6 +22,7 @@ use crate::domain::connection::{
     ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
 };
 use crate::domain::folder::{self as folders, Contents, Held, NamespaceFacts, OwnerFacts, Territory};
+use crate::domain::neighbours::Neighbours;
 
 const SEVERAL: &str = r"
 displayName: GitHub
@@ -68,6 +69,7 @@ fn condition(spec: &ConnectionSpec, connector: &ConnectorSeen) -> String {
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
         consent: None,
+        neighbours: Neighbours::default(),
         settings: Arc::new(Settings {
             refresh_fraction: 0.5,
             verify_interval: Duration::from_hours(1),

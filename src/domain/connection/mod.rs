@@ -1,6 +1,7 @@
 //! The life of a Connection: what is observed, what is decided, and what an effect's outcome teaches.
 
 mod account;
+mod beside;
 mod deletion;
 mod health;
 mod learn;
@@ -24,6 +25,7 @@ use super::conditions::{self, ConditionType, Status, Verdict};
 use super::decision::{self, Decision, Event};
 use super::reason::{Fixer, Reason};
 
+pub use beside::display_name_taken;
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, decide_again, learn};
 pub(super) use observed::digest_of;
 pub use observed::{
@@ -131,6 +133,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     let wanted = prepared.as_ref().map(|prepared| prepared.scopes.as_slice()).unwrap_or_default();
     let scopes = scopes_verdict(observed, wanted, &authenticated.verdict);
     person::conclude(observed, prepared.is_ok(), &scopes, &mut facts);
+    beside::describe(observed, &mut facts, now);
     let suspended = observed.connection.spec.suspend;
     let ready = ready_verdict(
         suspended,
@@ -315,6 +318,7 @@ fn events(old: &ConnectionStatus, new: &ConnectionStatus) -> Vec<Event> {
         let awaited = matches!(reason, Reason::AwaitingAuthentication | Reason::Suspended);
         events.push(if awaited { Event::normal(reason) } else { Event::warning(reason) });
     }
+    events.extend(beside::events(old, new));
     events
 }
 

@@ -12,6 +12,7 @@ use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_A
 use crate::api::{Connection, ConnectionStatus};
 use crate::catalogue::Definition;
 use crate::domain::consent::addresses;
+use crate::domain::neighbours::Neighbours;
 use crate::domain::reason::Reason;
 
 /// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
@@ -34,6 +35,8 @@ pub struct Observed {
     pub token: TokenState,
     /// The latest consent that came to nothing, as long as its ConsentRequest is there.
     pub consent: Option<FailedConsent>,
+    /// What the objects around it mean for it.
+    pub neighbours: Neighbours,
     /// The operator's settings.
     pub settings: Arc<Settings>,
 }

@@ -14,6 +14,7 @@ use crate::catalogue;
 use crate::domain::connection::{
     ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
 };
+use crate::domain::neighbours::Neighbours;
 
 const CONNECTOR: &str = r"
 displayName: CRM
@@ -59,6 +60,7 @@ fn connection() -> Observed {
         },
         token: TokenState::Missing,
         consent: None,
+        neighbours: Neighbours::default(),
         settings: Arc::new(Settings {
             refresh_fraction: 0.8,
             verify_interval: Duration::from_hours(1),

@@ -152,8 +152,10 @@ impl Stage {
             consents: store().0,
             policies: store().0,
             bindings: store().0,
+            surroundings: crate::cluster::Surroundings::new().0,
             written: OwnWrites::default(),
             secrets: Secrets::new(client, store().0, store().0),
+            binding: crate::cluster::binding::Shared::new(store().0),
             records: KnownRecords::default(),
         };
         Self { api, provider, context, observed }

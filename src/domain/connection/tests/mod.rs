@@ -1,5 +1,6 @@
 //! Decisions about Connections, over snapshots that a few words build.
 
+mod beside;
 mod consent;
 mod consent_outcome;
 mod deletion;
@@ -27,6 +28,7 @@ use crate::api::names::{
 };
 use crate::api::schema::{NameReference, SecretSource};
 use crate::catalogue;
+use crate::domain::neighbours::Neighbours;
 
 /// A client that acts for itself, without verification.
 const CLIENT: &str = r"
@@ -135,6 +137,7 @@ fn on(connector: &str) -> Observed {
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
         consent: None,
+        neighbours: Neighbours::default(),
         settings: Arc::new(Settings {
             refresh_fraction: 0.8,
             verify_interval: Duration::from_hours(1),
