@@ -5,6 +5,7 @@
 mod support;
 
 mod attacks;
+mod binding;
 mod fixtures;
 mod person;
 mod terminal;

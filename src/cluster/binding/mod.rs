@@ -125,12 +125,13 @@ async fn access(context: &Context, account: &Account, namespace: &str, name: &st
     } else {
         String::new()
     };
-    Ok(Access::Found(Found { connection, fingerprint, static_hand_out: static_hand_out() }))
+    let static_hand_out = static_hand_out(context, &connection);
+    Ok(Access::Found(Found { connection, fingerprint, static_hand_out }))
 }
 
 /// What the policies of a Connection's folder say about handing out static credentials.
-fn static_hand_out() -> StaticHandOut {
-    StaticHandOut::default()
+fn static_hand_out(_: &Context, _: &Connection) -> StaticHandOut {
+    StaticHandOut::Allowed
 }
 
 /// The Connection as it is, as far as this process knows.

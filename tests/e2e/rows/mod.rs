@@ -1,11 +1,13 @@
 //! One test for each row of docs/behaviours.md that needs the whole.
 
+mod binding;
 mod catalogue;
 mod connecting;
 mod examples;
 mod folders;
 mod issuer;
 mod living;
+mod processes;
 mod provider_calls;
 mod seeing;
 mod sharing;
