@@ -7,8 +7,11 @@
 
 mod annotations;
 mod attempt;
+mod bindings;
 mod folders;
+mod outputs;
 mod people;
+mod processes;
 mod references;
 mod retargeting;
 mod rights;
@@ -26,8 +29,15 @@ use snapshot::Snapshot;
 use stage::Stage;
 
 /// How many attempts each family makes at least.
-const FAMILIES: [(&str, usize); 5] =
-    [("references", 25), ("retargeting", 22), ("statuses", 19), ("folders", 38), ("annotations", 18)];
+const FAMILIES: [(&str, usize); 7] = [
+    ("references", 25),
+    ("retargeting", 22),
+    ("statuses", 19),
+    ("folders", 38),
+    ("annotations", 18),
+    ("bindings", 26),
+    ("outputs", 11),
+];
 
 /// The attempts of one family, on a stage of its own.
 struct Family {

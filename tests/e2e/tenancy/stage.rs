@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::people::{folder_user, namespace_user};
 use crate::attacks::admission_is_at_work;
+use crate::binding::ACCOUNT;
 use crate::fixtures::{Ground, client_credentials_connector, token_connector};
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::world::World;
@@ -90,6 +91,16 @@ impl Stage {
         blue.secret("app", &[("clientId", "blue"), ("clientSecret", "blue-credential-secret")]).await?;
         red.until_ready("crm").await?;
         red.until_ready("erp").await?;
+        let accounts =
+            json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": ACCOUNT } });
+        red.apply(&accounts).await?;
+        red.grant_use().await?;
+        let orders = json!({ "connectionRef": { "name": "crm" }, "secretName": "orders" });
+        red.bind("orders", &self.connector("client"), orders).await?;
+        let by_default = json!({ "default": true, "secretName": "by-default" });
+        red.bind("by-default", &self.connector("client"), by_default).await?;
+        red.until_binding("orders", "True", "Bound").await?;
+        red.until_binding("by-default", "True", "Bound").await?;
         Ok(())
     }
 
