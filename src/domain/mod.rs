@@ -8,4 +8,5 @@ pub mod consent;
 pub mod decision;
 pub mod folder;
 pub mod lookup;
+pub mod policy;
 pub mod reason;

@@ -116,7 +116,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         policies: policies.store.clone(),
         bindings: bindings.store.clone(),
         written: OwnWrites::default(),
-        secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
+        secrets: Secrets::new(client, &settings.namespace, credentials.store.clone(), tokens.store.clone()),
         records: KnownRecords::default(),
     });
     let complete = {

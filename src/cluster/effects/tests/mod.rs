@@ -132,7 +132,12 @@ impl Stage {
             clock: Arc::new(Fixed),
             leadership: Arc::new(Leads { since: Instant::now().checked_sub(time).unwrap() }),
             telemetry: Arc::new(Silent),
-            snapshots: Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&observed.settings)),
+            snapshots: Snapshots::new(
+                client.clone(),
+                Arc::clone(&keyring),
+                Arc::clone(&observed.settings),
+                "liaison-system",
+            ),
             keyring,
             recorder: Recorder::new(
                 client.clone(),
@@ -149,7 +154,7 @@ impl Stage {
             policies: store().0,
             bindings: store().0,
             written: OwnWrites::default(),
-            secrets: Secrets::new(client, store().0, store().0),
+            secrets: Secrets::new(client, "liaison-system", store().0, store().0),
             records: KnownRecords::default(),
         };
         Self { api, provider, context, observed }

@@ -3,6 +3,7 @@
 mod consent;
 mod consent_outcome;
 mod deletion;
+mod governance;
 mod health;
 mod life;
 mod prerequisites;
@@ -131,6 +132,7 @@ fn on(connector: &str) -> Observed {
         connection,
         connector: valid(connector, 1),
         folder: FolderState::Ready("finance".to_owned()),
+        policy: Arc::default(),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
