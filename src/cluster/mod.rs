@@ -13,6 +13,7 @@ pub mod folder;
 mod hand_out;
 mod keyring;
 mod own_writes;
+mod policy;
 mod record;
 mod review;
 mod rights;

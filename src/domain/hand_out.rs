@@ -6,10 +6,11 @@
 use jiff::Timestamp;
 
 use crate::api::connection::ConnectionStatus;
-use crate::api::{AuthType, Connection};
+use crate::api::{AuthType, Connection, ConnectionSpec};
 
 use super::conditions::{self, ConditionType, Status};
 use super::connection::Blocked;
+use super::policy::{self, EffectivePolicy, SecretChoice};
 use super::reason::{Fixer, Reason};
 
 #[cfg(test)]
@@ -50,6 +51,18 @@ pub enum StaticHandOut {
     Allowed,
     /// The policy of this name does not allow it.
     DeniedBy(String),
+    /// The credential is the organisation's, which the policy of this name lends to the operator and to nobody else.
+    LentBy(String),
+}
+
+impl StaticHandOut {
+    /// What holds for a Connection under the policies that govern it.
+    pub fn of(spec: &ConnectionSpec, policy: &EffectivePolicy) -> Self {
+        if let Some(lender) = policy::credentials(spec, policy).as_ref().and_then(SecretChoice::lent_by) {
+            return Self::LentBy(lender.to_owned());
+        }
+        policy.hands_out_static().map_or_else(|by| Self::DeniedBy(by.to_owned()), |()| Self::Allowed)
+    }
 }
 
 /// Why nothing is handed out.
@@ -189,6 +202,13 @@ fn static_form(name: &str, policy: &StaticHandOut) -> Result<Form, Refusal> {
         StaticHandOut::DeniedBy(policy) => Err(Refusal::withdrawn(
             Reason::StaticHandOutDenied,
             format!("policy \"{policy}\" does not allow to hand out the credential of connection \"{name}\""),
+        )),
+        StaticHandOut::LentBy(policy) => Err(Refusal::withdrawn(
+            Reason::StaticHandOutDenied,
+            format!(
+                "the credential of connection \"{name}\" is lent by policy \"{policy}\" and not handed to processes; give \
+                 the connection one of its own in spec.credentials.secretRef"
+            ),
         )),
     }
 }

@@ -13,4 +13,5 @@ pub mod folder;
 pub mod hand_out;
 pub mod lookup;
 pub mod neighbours;
+pub mod policy;
 pub mod reason;

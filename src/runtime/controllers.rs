@@ -129,7 +129,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         bindings: bindings.store.clone(),
         surroundings,
         written: OwnWrites::default(),
-        secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
+        secrets: Secrets::new(client, &settings.namespace, credentials.store.clone(), tokens.store.clone()),
         binding: cluster::binding::Shared::new(outputs.store.clone()),
         records: KnownRecords::default(),
     });

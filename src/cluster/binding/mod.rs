@@ -20,11 +20,12 @@ use crate::domain::connection::{Blocked, SecretState};
 use crate::domain::decision::Decision;
 use crate::domain::hand_out::{Refusal, StaticHandOut};
 use crate::domain::lookup;
+use crate::domain::policy::credentials;
 use crate::domain::reason::Reason;
 use crate::ports::{Credential, HandedOut};
 
 use super::record::Recorded;
-use super::{Calls, Context, Error, Guarded, OwnWrites, again_at, connection, hand_out, record};
+use super::{Calls, Context, Error, Guarded, OwnWrites, again_at, hand_out, policy, record};
 use output::{Seen, Write};
 use reviews::{Account, Reviews};
 
@@ -92,7 +93,7 @@ async fn observe(binding: &ProcessBinding, context: &Context) -> Result<(Observe
     }
     let seen = output::observe(context, binding).await?;
     let observed = Observed {
-        folder: connection::folder_state(context, &namespace),
+        folder: policy::governing(context, &namespace, &binding.spec.connector_ref.name).0,
         targets,
         no_default,
         secret: seen.state(binding),
@@ -115,23 +116,19 @@ async fn access(context: &Context, account: &Account, namespace: &str, name: &st
         return Ok(Access::Forbidden);
     }
     let Some(connection) = connection_of(context, namespace, name) else { return Ok(Access::NotFound) };
+    let (_, policy) = policy::governing(context, namespace, &connection.spec.connector_ref.name);
+    let static_hand_out = StaticHandOut::of(&connection.spec, &policy);
     let auth_type = connection.status.as_ref().and_then(|status| status.auth_type);
     let fingerprint = if auth_type.is_some_and(crate::api::AuthType::is_static) {
-        let source = connection.spec.credentials.as_ref();
-        match context.secrets.state_of(namespace, source, &context.keyring).await? {
+        let source = credentials(&connection.spec, &policy);
+        match context.secrets.state_of(namespace, source.as_ref(), &context.keyring).await? {
             SecretState::Found { fingerprints, .. } => format!("{fingerprints:?}"),
             _ => String::new(),
         }
     } else {
         String::new()
     };
-    let static_hand_out = static_hand_out(context, &connection);
     Ok(Access::Found(Found { connection, fingerprint, static_hand_out }))
-}
-
-/// What the policies of a Connection's folder say about handing out static credentials.
-fn static_hand_out(_: &Context, _: &Connection) -> StaticHandOut {
-    StaticHandOut::Allowed
 }
 
 /// The Connection as it is, as far as this process knows.

@@ -13,6 +13,7 @@ use crate::api::{Connection, ConnectionStatus};
 use crate::catalogue::Definition;
 use crate::domain::consent::addresses;
 use crate::domain::neighbours::Neighbours;
+use crate::domain::policy::EffectivePolicy;
 use crate::domain::reason::Reason;
 
 /// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
@@ -27,9 +28,11 @@ pub struct Observed {
     pub connector: ConnectorState,
     /// The Folder that owns its namespace.
     pub folder: FolderState,
-    /// The Secret of spec.credentials.
+    /// What the policies of the folder tree come to for it.
+    pub policy: Arc<EffectivePolicy>,
+    /// The Secret with its credentials: the one of spec.credentials, or a policy's.
     pub credentials: SecretState,
-    /// The Secret of spec.oauthApp.
+    /// The Secret with its OAuth client: the one of spec.oauthApp, or a policy's.
     pub oauth_app: SecretState,
     /// Its token record.
     pub token: TokenState,
@@ -99,7 +102,7 @@ pub enum FolderState {
 /// A referenced Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretState {
-    /// The Connection names none.
+    /// Neither the Connection nor a policy names one.
     NotReferenced,
     /// There is none of that name.
     NotFound(String),
@@ -227,6 +230,12 @@ impl Observed {
             self.namespace(),
             self.name(),
         )
+    }
+
+    /// Whether requests to this host may go without TLS: where the operator's settings or a policy name it.
+    pub fn http_allowed(&self, host: &str, port: u16) -> bool {
+        self.settings.http_allowed(host, port)
+            || self.policy.egress_exceptions.contains(&(host.to_owned(), port))
     }
 
     /// Whether the Connection is being deleted.

@@ -52,6 +52,7 @@ fn connection() -> Observed {
             identity: "connector/1".to_owned(),
         },
         folder: FolderState::Ready("sales".to_owned()),
+        policy: Arc::default(),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::Found {
             name: "app".to_owned(),

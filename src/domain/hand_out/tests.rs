@@ -155,6 +155,14 @@ fn a_policy_forbids_static_credentials_and_no_tokens() {
     }
 }
 
+#[test]
+fn what_a_policy_lends_is_handed_to_nobody() {
+    let message = "the credential of connection \"crm\" is lent by policy \"acme\" and not handed to processes; give the \
+                   connection one of its own in spec.credentials.secretRef";
+    let judged = judge(&ready(AuthType::APIKey), &StaticHandOut::LentBy("acme".to_owned()));
+    assert_eq!(judged, withdrawn(Reason::StaticHandOutDenied, message));
+}
+
 #[rstest]
 #[case::as_recorded(7, Some(NOW + 1), None)]
 #[case::without_an_end(7, None, None)]

@@ -133,7 +133,12 @@ impl Stage {
             clock: Arc::new(Fixed),
             leadership: Arc::new(Leads { since: Instant::now().checked_sub(time).unwrap() }),
             telemetry: Arc::new(Silent),
-            snapshots: Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&observed.settings)),
+            snapshots: Snapshots::new(
+                client.clone(),
+                Arc::clone(&keyring),
+                Arc::clone(&observed.settings),
+                "liaison-system",
+            ),
             keyring,
             recorder: Recorder::new(
                 client.clone(),
@@ -154,7 +159,7 @@ impl Stage {
             bindings: store().0,
             surroundings: crate::cluster::Surroundings::new().0,
             written: OwnWrites::default(),
-            secrets: Secrets::new(client, store().0, store().0),
+            secrets: Secrets::new(client, "liaison-system", store().0, store().0),
             binding: crate::cluster::binding::Shared::new(store().0),
             records: KnownRecords::default(),
         };

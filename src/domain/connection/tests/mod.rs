@@ -4,6 +4,7 @@ mod beside;
 mod consent;
 mod consent_outcome;
 mod deletion;
+mod governance;
 mod health;
 mod life;
 mod prerequisites;
@@ -133,6 +134,7 @@ fn on(connector: &str) -> Observed {
         connection,
         connector: valid(connector, 1),
         folder: FolderState::Ready("finance".to_owned()),
+        policy: Arc::default(),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
