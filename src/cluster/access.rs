@@ -51,6 +51,8 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "consentrequests/status", &["patch"]),
     // Whether a person may still do what they asked for.
     access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+    // Whose token a workload brings to the token endpoint.
+    access("authentication.k8s.io", "tokenreviews", &["create"]),
     // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
     access("", "secrets", &["get", "list", "watch", "create", "patch"]),
     access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),
@@ -70,8 +72,11 @@ pub const CLUSTER: &[Access] = &[
 ];
 
 /// Rights in the operator's own namespace.
-pub const OWN_NAMESPACE: &[Access] =
-    &[access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"])];
+pub const OWN_NAMESPACE: &[Access] = &[
+    access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"]),
+    // From where workloads learn to trust the token endpoint.
+    named(access("", "configmaps", &["get", "patch"]), Named::Exactly("liaison-token-ca")),
+];
 
 /// Rights of `liaison uninstall` in all namespaces.
 pub const UNINSTALL_CLUSTER: &[Access] = &[

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod certificates;
 pub mod connection;
 pub mod connector;
 pub mod consent;
@@ -14,6 +15,7 @@ mod own_writes;
 mod record;
 mod review;
 mod secrets;
+pub mod token_endpoint;
 mod token_store;
 pub mod uninstall;
 pub mod watch;

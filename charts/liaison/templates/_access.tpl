@@ -94,6 +94,12 @@
   verbs:
   - create
 - apiGroups:
+  - authentication.k8s.io
+  resources:
+  - tokenreviews
+  verbs:
+  - create
+- apiGroups:
   - ''
   resources:
   - secrets
@@ -166,5 +172,14 @@
   - watch
   - list
   - create
+  - patch
+- apiGroups:
+  - ''
+  resourceNames:
+  - liaison-token-ca
+  resources:
+  - configmaps
+  verbs:
+  - get
   - patch
 {{- end }}

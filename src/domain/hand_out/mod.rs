@@ -12,8 +12,16 @@ use super::conditions::{self, ConditionType, Status};
 use super::connection::Blocked;
 use super::reason::{Fixer, Reason};
 
+mod binding;
+mod caller;
+mod wanted;
+
 #[cfg(test)]
 mod tests;
+
+pub use binding::{BindingFault, Bound, bound_connection, fits};
+pub use caller::{Caller, caller};
+pub use wanted::{Wanted, wanted};
 
 /// What may be handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +58,15 @@ pub enum StaticHandOut {
     Allowed,
     /// The policy of this name does not allow it.
     DeniedBy(String),
+}
+
+impl StaticHandOut {
+    /// What was last recorded of the policies that govern a Connection.
+    pub fn recorded(connection: &Connection) -> Self {
+        let policy = connection.status.as_ref().and_then(|status| status.policy.as_ref());
+        let denied_by = policy.and_then(|policy| policy.static_hand_out_denied_by.clone());
+        denied_by.map_or(Self::Allowed, Self::DeniedBy)
+    }
 }
 
 /// Why nothing is handed out.
