@@ -24,7 +24,7 @@ use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Refusal, Static
 use crate::domain::reason::Reason;
 use crate::envelope::Keyring;
 use crate::oauth::service_account;
-use crate::ports::{Clock, CredentialRequest, HandedOut, NotHandedOut, TokenDesk};
+use crate::ports::{Clock, Credential, CredentialRequest, HandedOut, NotHandedOut, TokenDesk};
 
 use super::hand_out::Source;
 use super::review::{Subject, may};
@@ -224,6 +224,9 @@ impl Desk {
             }
         };
         let credential = self.held.get(&uid, edition, now, read).await?;
+        if let Credential::Token { expires_at, .. } = &*credential {
+            hand_out::lasting(&connection.name_any(), *expires_at, now).map_err(refused)?;
+        }
         Ok(HandedOut::of(offer, (*credential).clone()))
     }
 }

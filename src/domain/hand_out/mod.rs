@@ -3,7 +3,7 @@
 //! What is judged is the Connection as the operator last recorded it, and what holds without the operator: that it is
 //! suspended, or goes.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::connection::ConnectionStatus;
 use crate::api::{AuthType, Connection};
@@ -22,6 +22,9 @@ mod tests;
 pub use binding::{BindingFault, Bound, bound_connection, fits};
 pub use caller::{Caller, caller};
 pub use wanted::{Wanted, wanted};
+
+/// What is left of a token that is handed out, at least.
+const LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 /// What may be handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +146,12 @@ pub fn judge_record(name: &str, judged: i64, record: RecordedToken, now: Timesta
             format!("connection \"{name}\" has a new token that has not been looked at yet"),
         ));
     }
-    if record.expires_at.is_some_and(|expires_at| expires_at <= now) {
+    lasting(name, record.expires_at, now)
+}
+
+/// Whether a token lasts for long enough to be of use: expiries are told in whole seconds.
+pub fn lasting(name: &str, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+    if expires_at.is_some_and(|expires_at| expires_at.duration_since(now) < LEAST) {
         return Err(Refusal::waits(
             Reason::TokenExpired,
             format!("the token of connection \"{name}\" has expired; a new one is being asked for"),
