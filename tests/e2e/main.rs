@@ -17,3 +17,5 @@ mod own_control_plane;
 mod people;
 mod rows;
 mod tenancy;
+mod tokens;
+mod workload;

@@ -94,6 +94,12 @@
   verbs:
   - create
 - apiGroups:
+  - authentication.k8s.io
+  resources:
+  - tokenreviews
+  verbs:
+  - create
+- apiGroups:
   - rbac.authorization.k8s.io
   resources:
   - roles
@@ -219,5 +225,14 @@
   - watch
   - list
   - create
+  - patch
+- apiGroups:
+  - ''
+  resourceNames:
+  - liaison-token-ca
+  resources:
+  - configmaps
+  verbs:
+  - get
   - patch
 {{- end }}

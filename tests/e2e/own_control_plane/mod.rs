@@ -19,6 +19,7 @@ mod plugin_run;
 mod replicas;
 mod rotating_provider;
 mod scenarios;
+mod token_endpoint;
 
 use std::io::Write as _;
 use std::sync::Arc;
