@@ -18,6 +18,7 @@ mod rights;
 mod snapshot;
 mod stage;
 mod statuses;
+mod token_endpoint;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -29,7 +30,7 @@ use snapshot::Snapshot;
 use stage::Stage;
 
 /// How many attempts each family makes at least.
-const FAMILIES: [(&str, usize); 7] = [
+const FAMILIES: [(&str, usize); 8] = [
     ("references", 25),
     ("retargeting", 22),
     ("statuses", 19),
@@ -37,6 +38,7 @@ const FAMILIES: [(&str, usize); 7] = [
     ("annotations", 18),
     ("bindings", 26),
     ("outputs", 11),
+    ("token-endpoint", 21),
 ];
 
 /// The attempts of one family, on a stage of its own.
