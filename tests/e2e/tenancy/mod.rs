@@ -11,6 +11,7 @@ mod bindings;
 mod folders;
 mod outputs;
 mod people;
+mod policies;
 mod processes;
 mod references;
 mod retargeting;
@@ -30,7 +31,7 @@ use snapshot::Snapshot;
 use stage::Stage;
 
 /// How many attempts each family makes at least.
-const FAMILIES: [(&str, usize); 8] = [
+const FAMILIES: [(&str, usize); 9] = [
     ("references", 25),
     ("retargeting", 22),
     ("statuses", 19),
@@ -38,6 +39,7 @@ const FAMILIES: [(&str, usize); 8] = [
     ("annotations", 18),
     ("bindings", 26),
     ("outputs", 11),
+    ("policies", 43),
     ("token-endpoint", 21),
 ];
 
@@ -70,7 +72,10 @@ impl Family {
     fn count(&mut self, name: &str, outcome: Result<()>) -> Result<()> {
         ensure!(self.made.insert(name.to_owned()), "{name} is there twice");
         if let Err(error) = outcome {
-            self.succeeded.push(format!("{name}: {error:#}"));
+            let found = format!("{name}: {error:#}");
+            // At once: a test that cannot go on does not get to its end.
+            let _ = writeln!(std::io::stderr(), "tenancy: {}: {found}", self.name);
+            self.succeeded.push(found);
         }
         Ok(())
     }
