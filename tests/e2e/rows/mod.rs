@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod connecting;
+mod defaults;
 mod examples;
 mod folders;
 mod issuer;
