@@ -73,19 +73,36 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = store();
-    let mut listed = HashSet::new();
     let changes = watch(api, config())
         .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)
-        .inspect(move |event| {
-            if let Ok(event) = event {
-                follow(&*follower, event, &mut listed);
-            }
-        })
+        .inspect(told_to(follower))
         .touched_objects()
         .boxed();
     Watched { store, changes }
+}
+
+/// The same without a store, where the follower keeps all that is needed.
+pub fn only_followed<K>(api: Api<Guarded<K>>, follower: Arc<impl Follow<K>>) -> Changes<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    watch(api, config()).default_backoff().inspect(told_to(follower)).touched_objects().boxed()
+}
+
+fn told_to<K>(
+    follower: Arc<impl Follow<K>>,
+) -> impl FnMut(&Result<watcher::Event<Guarded<K>>, watcher::Error>) + Send + 'static
+where
+    K: Resource<DynamicType = ()> + 'static,
+{
+    let mut listed = HashSet::new();
+    move |event| {
+        if let Ok(event) = event {
+            follow(&*follower, event, &mut listed);
+        }
+    }
 }
 
 fn follow<K>(follower: &impl Follow<K>, event: &watcher::Event<Guarded<K>>, listed: &mut HashSet<Key>)

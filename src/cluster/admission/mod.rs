@@ -25,8 +25,8 @@ use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
-use super::watch::{self, Watched};
-use super::{Guarded, connector};
+use super::watch::{self, Changes, Watched};
+use super::{Guarded, Surroundings, connector};
 use asked::Asked;
 
 /// Connections that a refusal names at most.
@@ -49,6 +49,8 @@ pub struct Desk {
     definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
+    /// Display names of connections; the connections themselves are not kept.
+    names: Arc<Surroundings>,
     requests: Store<Guarded<ConsentRequest>>,
 }
 
@@ -62,7 +64,10 @@ impl Desk {
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let definitions = Arc::new(connector::Definitions::default());
+        let (names, _) = Surroundings::new();
+        drained(watch::only_followed::<Connection>(Api::all(client.clone()), Arc::clone(&names)), tasks);
         Self {
+            names,
             keyring,
             clock,
             operator_namespace: operator_namespace.to_owned(),
@@ -85,6 +90,7 @@ impl Desk {
             self.requests.wait_until_ready()
         )
         .is_ok()
+            && self.names.filled().await
     }
 
     fn connector(&self, name: &str) -> ConnectorSeen {
@@ -106,8 +112,32 @@ impl Desk {
         Ok(self.seen(found.as_ref()))
     }
 
-    /// Nobody is refused by a Connector as it was, and one that was just applied counts.
+    /// What the Connector has to say first, then what the others of the folder have.
     async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
+        let ruling = self.fits(old, new).await?;
+        if matches!(ruling, Ruling::Refuse(_)) {
+            return Ok(ruling);
+        }
+        Ok(match self.display_name(old, new) {
+            Ruling::Pass => ruling,
+            refused => refused,
+        })
+    }
+
+    fn display_name(&self, old: Option<&Connection>, new: &Connection) -> Ruling {
+        let namespace = new.namespace().unwrap_or_default();
+        let Some(name) = &new.spec.display_name else { return Ruling::Pass };
+        let taken = self.names.is_named(&namespace, name, &new.name_any());
+        let folders = self.folders.state();
+        let owner = folders.iter().filter_map(|object| object.0.as_ref().ok()).find(|folder| {
+            folder.status.as_ref().and_then(|status| status.namespace.as_ref()) == Some(&namespace)
+        });
+        let folder = owner.map_or_else(|| namespace.clone(), ResourceExt::name_any);
+        admission::display_name(old, new, &folder, taken)
+    }
+
+    /// Nobody is refused by a Connector as it was, and one that was just applied counts.
+    async fn fits(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
         let name = &new.spec.connector_ref.name;
         let seen = self.connector(name);
         let ruling = admission::connection(old, new, &seen);
@@ -284,6 +314,17 @@ where
         }
     });
     watched.store
+}
+
+/// Reads a watch whose follower keeps what is needed.
+fn drained<K: Send + 'static>(mut changes: Changes<K>, tasks: &mut JoinSet<()>) {
+    tasks.spawn(async move {
+        while let Some(change) = changes.next().await {
+            if let Err(error) = change {
+                tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+            }
+        }
+    });
 }
 
 fn fault(action: &'static str) -> impl FnOnce(kube::Error) -> ReviewFault {
