@@ -1,6 +1,6 @@
 //! What stands around each Connection, kept from the watches, so that no pass has to search through all objects.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
@@ -81,9 +81,7 @@ impl Follow<Connection> for Surroundings {
         self.tell(concerned);
     }
 
-    fn keep(&self, listed: &HashSet<Key>) {
-        let concerned = locked(&self.connections).keep(listed);
-        self.tell(concerned);
+    fn complete(&self) {
         self.filled.send_replace(true);
     }
 }
@@ -91,11 +89,6 @@ impl Follow<Connection> for Surroundings {
 impl Follow<ProcessBinding> for Surroundings {
     fn see(&self, key: &Key, binding: Option<&ProcessBinding>) {
         let concerned = locked(&self.consumers).see(key, binding);
-        self.tell(concerned);
-    }
-
-    fn keep(&self, listed: &HashSet<Key>) {
-        let concerned = locked(&self.consumers).keep(listed);
         self.tell(concerned);
     }
 }

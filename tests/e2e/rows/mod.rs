@@ -7,5 +7,6 @@ mod examples;
 mod folders;
 mod issuer;
 mod living;
+pub(crate) mod menu;
 mod provider_calls;
 mod seeing;
