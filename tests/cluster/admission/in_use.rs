@@ -65,7 +65,8 @@ mod own_control_plane {
         a_person_is_told_who_would_break_and_confirms(&control_plane, &administrator).await?;
         a_collection_stops_at_what_is_used(&control_plane, &administrator).await?;
         what_belongs_to_something_that_is_gone_goes_too(&control_plane, &administrator).await?;
-        a_namespace_takes_what_is_used_with_it(&control_plane, &administrator).await
+        a_namespace_takes_what_is_used_with_it(&control_plane, &administrator).await?;
+        a_person_clears_a_namespace_that_is_going(&control_plane, &administrator).await
     }
 
     async fn a_person_is_told_who_would_break_and_confirms(
@@ -140,6 +141,59 @@ mod own_control_plane {
             Ok(connections.get_opt("owned").await?.is_none().then_some(()))
         })
         .await
+    }
+
+    /// The cleaners are kept from it meanwhile, or they would be faster.
+    async fn a_person_clears_a_namespace_that_is_going(
+        control_plane: &ControlPlane,
+        administrator: &Client,
+    ) -> Result<()> {
+        let ada = user(control_plane, "stuck", &["liaison-connection-user"]).await?;
+        let consumers = consumers(&["report"], 0, 0);
+        used(administrator, "stuck", "crm", &consumers).await?;
+        let group = "admissionregistration.k8s.io/v1";
+        let policy = json!({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicy", "metadata": { "name": "stuck" },
+            "spec": {
+                "matchConstraints": { "resourceRules": [{
+                    "apiGroups": ["liaison.dev"], "apiVersions": ["*"], "operations": ["DELETE"],
+                    "resources": ["connections"],
+                }] },
+                "validations": [{
+                    "expression": "request.namespace != 'stuck' || !request.userInfo.username.startsWith('system:')",
+                    "message": "held by the test",
+                }],
+            },
+        });
+        let binding = json!({
+            "apiVersion": group, "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": "stuck" },
+            "spec": { "policyName": "stuck", "validationActions": ["Deny"] },
+        });
+        for object in [&policy, &binding] {
+            create(administrator, "", object).await.map_err(Error::msg)?;
+        }
+        let cleaner = "system:serviceaccount:kube-system:namespace-controller";
+        let cleaner = control_plane.client_as(cleaner, &["system:masters"]).await?;
+        let probed: Api<Connection> = Api::namespaced(cleaner, "stuck");
+        let rehearsal = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        eventually("the cleaners are held", SOON, async || {
+            let answer = probed.delete("crm", &rehearsal).await;
+            Ok(answer.is_err_and(|error| error.to_string().contains("held by the test")).then_some(()))
+        })
+        .await?;
+
+        let object = connection("crm", &json!({}));
+        let words = deletion_refused("stuck", "crm", Some(&consumers)).context("words")?;
+        refused(delete(&ada, "stuck", &object).await, &words);
+        let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "stuck" } });
+        delete(administrator, "", &namespace).await.map_err(Error::msg)?;
+        // The API server learns a moment later that the namespace is going.
+        eventually("a person may clear it", SOON, async || Ok(delete(&ada, "stuck", &object).await.ok()))
+            .await?;
+        for object in [&binding, &policy] {
+            delete(administrator, "", object).await.map_err(Error::msg)?;
+        }
+        Ok(())
     }
 
     async fn a_namespace_takes_what_is_used_with_it(
