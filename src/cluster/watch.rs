@@ -65,8 +65,8 @@ where
 pub trait Follow<K>: Send + Sync + 'static {
     /// The object is like this now; nothing where it is gone, or does not fit its kind.
     fn see(&self, key: &Key, object: Option<&K>);
-    /// There are these objects and no others, after a time in which the watch saw nothing.
-    fn keep(&self, listed: &HashSet<Key>);
+    /// All objects have been seen.
+    fn complete(&self) {}
 }
 
 /// Watches a kind of ours like `objects`. The follower sees each object before the passes that it causes.
@@ -75,38 +75,75 @@ where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = store();
-    let mut listed = HashSet::new();
     let changes = watch(api, config())
         .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)
-        .inspect(move |event| {
-            if let Ok(event) = event {
-                follow(&*follower, event, &mut listed);
-            }
-        })
+        .inspect(told_to(follower))
         .touched_objects()
         .boxed();
     Watched { store, changes }
 }
 
-fn follow<K>(follower: &impl Follow<K>, event: &watcher::Event<Guarded<K>>, listed: &mut HashSet<Key>)
+/// The same without a store, where the follower keeps all that is needed.
+pub fn only_followed<K>(api: Api<Guarded<K>>, follower: Arc<impl Follow<K>>) -> Changes<Guarded<K>>
 where
-    K: Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let key = |object: &Guarded<K>| Key {
-        namespace: object.meta().namespace.clone().unwrap_or_default(),
-        name: object.meta().name.clone().unwrap_or_default(),
-    };
-    match event {
-        watcher::Event::Init => listed.clear(),
-        watcher::Event::InitApply(object) => {
-            follower.see(&key(object), object.0.as_ref().ok());
-            listed.insert(key(object));
+    watch(api, config()).default_backoff().inspect(told_to(follower)).touched_objects().boxed()
+}
+
+fn told_to<K>(
+    follower: Arc<impl Follow<K>>,
+) -> impl FnMut(&Result<watcher::Event<Guarded<K>>, watcher::Error>) + Send + 'static
+where
+    K: Resource<DynamicType = ()> + 'static,
+{
+    let mut known = Known::default();
+    move |event| {
+        if let Ok(event) = event {
+            known.follow(&*follower, event);
         }
-        watcher::Event::InitDone => follower.keep(&std::mem::take(listed)),
-        watcher::Event::Apply(object) => follower.see(&key(object), object.0.as_ref().ok()),
-        watcher::Event::Delete(object) => follower.see(&key(object), None),
+    }
+}
+
+/// What one watch has shown. A list after a break tells what went meanwhile only by what is not in it.
+#[derive(Default)]
+struct Known {
+    keys: HashSet<Key>,
+    listed: HashSet<Key>,
+}
+
+impl Known {
+    fn follow<K>(&mut self, follower: &impl Follow<K>, event: &watcher::Event<Guarded<K>>)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let key = |object: &Guarded<K>| Key {
+            namespace: object.meta().namespace.clone().unwrap_or_default(),
+            name: object.meta().name.clone().unwrap_or_default(),
+        };
+        match event {
+            watcher::Event::Init => self.listed.clear(),
+            watcher::Event::InitApply(object) => {
+                follower.see(&key(object), object.0.as_ref().ok());
+                self.listed.insert(key(object));
+            }
+            watcher::Event::InitDone => {
+                let listed = std::mem::take(&mut self.listed);
+                self.keys.difference(&listed).for_each(|gone| follower.see(gone, None));
+                self.keys = listed;
+                follower.complete();
+            }
+            watcher::Event::Apply(object) => {
+                follower.see(&key(object), object.0.as_ref().ok());
+                self.keys.insert(key(object));
+            }
+            watcher::Event::Delete(object) => {
+                follower.see(&key(object), None);
+                self.keys.remove(&key(object));
+            }
+        }
     }
 }
 
@@ -211,6 +248,17 @@ where
         }
     });
     watched.store
+}
+
+/// Reads a watch whose follower keeps what is needed.
+pub fn drained<K: Send + 'static>(mut changes: Changes<K>, tasks: &mut JoinSet<()>) {
+    tasks.spawn(async move {
+        while let Some(change) = changes.next().await {
+            if let Err(error) = change {
+                tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
+            }
+        }
+    });
 }
 
 /// Selects the Secrets whose owners allow their use.
@@ -377,4 +425,54 @@ pub fn bindings_of_folder(
     let Ok(folder) = &folder.0 else { return Vec::new() };
     let namespace = Some(folder.namespace_name());
     bindings_where(bindings, |binding| binding.metadata.namespace.as_deref() == namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use kube::core::DeserializeGuard;
+
+    use super::*;
+    use crate::api::ConnectionSpec;
+
+    #[derive(Default)]
+    struct Notes(Mutex<BTreeMap<String, bool>>);
+
+    impl Follow<Connection> for Notes {
+        fn see(&self, key: &Key, object: Option<&Connection>) {
+            self.0.lock().unwrap().insert(key.name.clone(), object.is_some());
+        }
+    }
+
+    fn object(name: &str) -> Guarded<Connection> {
+        DeserializeGuard(Ok(Connection::new(name, ConnectionSpec::default())))
+    }
+
+    #[test]
+    fn a_follower_learns_what_went_while_the_watch_was_interrupted() {
+        use watcher::Event;
+        let (notes, mut known) = (Notes::default(), Known::default());
+        for event in [
+            Event::Init,
+            Event::InitApply(object("a")),
+            Event::InitApply(object("b")),
+            Event::InitDone,
+            Event::Apply(object("c")),
+            Event::Apply(object("d")),
+            Event::Delete(object("d")),
+        ] {
+            known.follow(&notes, &event);
+        }
+        let all = |notes: &Notes| notes.0.lock().unwrap().clone().into_iter().collect::<Vec<_>>();
+        let expected =
+            |names: [(&str, bool); 4]| names.map(|(name, there)| (name.to_owned(), there)).to_vec();
+        assert_eq!(all(&notes), expected([("a", true), ("b", true), ("c", true), ("d", false)]));
+
+        for event in [Event::Init, Event::InitApply(object("b")), Event::InitDone] {
+            known.follow(&notes, &event);
+        }
+        assert_eq!(all(&notes), expected([("a", false), ("b", true), ("c", false), ("d", false)]));
+    }
 }

@@ -4,6 +4,7 @@
 mod browser;
 mod consenting;
 mod listener;
+mod menu;
 mod own_app;
 mod plugin;
 mod rotating;

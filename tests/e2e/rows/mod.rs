@@ -2,10 +2,12 @@
 
 mod catalogue;
 mod connecting;
+mod defaults;
 mod examples;
 mod folders;
 mod issuer;
 mod living;
+pub(crate) mod menu;
 mod provider_calls;
 mod seeing;
 mod sharing;
