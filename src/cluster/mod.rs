@@ -9,6 +9,7 @@ mod effects;
 mod finalizers;
 pub mod folder;
 mod keyring;
+mod merged;
 mod own_writes;
 mod record;
 mod review;
@@ -25,7 +26,6 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
@@ -36,6 +36,7 @@ use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
 pub use own_writes::OwnWrites;
+pub use record::Publisher;
 pub use secrets::Secrets;
 pub use token_store::KnownRecords;
 pub use watch::Guarded;
@@ -55,7 +56,7 @@ pub struct Context {
     /// Keys of token records.
     pub keyring: Arc<Keyring>,
     /// Publishes Events.
-    pub recorder: Recorder,
+    pub recorder: Publisher,
     /// Settings that decisions depend on.
     pub settings: Arc<Settings>,
     /// How long a provider request may take; no token is asked for closer to the end of leadership.

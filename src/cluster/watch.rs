@@ -5,20 +5,23 @@ use std::fmt::Debug;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
-use kube::core::DeserializeGuard;
+use kube::core::{ClusterResourceScope, DeserializeGuard, NamespaceResourceScope};
 use kube::runtime::reflector::{Lookup, ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Config};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher as watch};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::api::consent_request::Phase;
-use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
+use crate::api::names::{CREDENTIALS_LABEL, FOLDER_LABEL, TOKEN_LABEL};
 use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::connection::refers_to_secret;
+use crate::domain::folder::Territory;
+
+use super::merged::merged;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -41,19 +44,67 @@ fn config() -> Config {
     Config::default().page_size(PAGE_SIZE)
 }
 
-/// Watches a kind of ours.
-pub fn objects<K>(api: Api<Guarded<K>>) -> Watched<Guarded<K>>
+/// Where a kind is watched.
+enum Places<K> {
+    /// By one watch.
+    All(Api<K>),
+    /// By a watch each.
+    Each(Vec<Api<K>>),
+}
+
+impl<K> Places<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+{
+    /// The namespaces that the operator works in.
+    fn of(client: &Client, territory: &Territory) -> Self {
+        Self::with(client, territory, None)
+    }
+
+    fn with(client: &Client, territory: &Territory, more: Option<&str>) -> Self {
+        match &territory.namespaces {
+            None => Self::All(Api::all(client.clone())),
+            Some(namespaces) => {
+                let names = namespaces.iter().map(String::as_str).chain(more);
+                Self::Each(names.map(|name| Api::namespaced(client.clone(), name)).collect())
+            }
+        }
+    }
+}
+
+fn watched<K>(places: Places<K>, config: &Config) -> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = store();
-    let changes = watch(api, config())
-        .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
-        .default_backoff()
+    let one = |api: Api<K>| watch(api, config.clone()).default_backoff().boxed();
+    let events = match places {
+        Places::All(api) => one(api),
+        Places::Each(apis) => merged(apis.into_iter().map(one).collect(), store.clone()).boxed(),
+    };
+    let changes = events
+        .modify(|object: &mut K| object.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()
         .boxed();
     Watched { store, changes }
+}
+
+/// Watches a kind of ours that is for the whole cluster.
+pub fn objects<K>(api: Api<Guarded<K>>) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    watched(Places::All(api), &config())
+}
+
+/// Watches a kind of ours in the namespaces that the operator works in.
+pub fn objects_in<K>(client: &Client, territory: &Territory) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    watched(Places::of(client, territory), &config())
 }
 
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
@@ -68,37 +119,50 @@ where
     changes.predicate_filter(generation.combine(annotations).combine(finalizers), PredicateConfig::default())
 }
 
-/// Watches objects of any kind with a label, as metadata only: bodies are neither sent nor kept.
-pub fn labelled<K>(api: Api<PartialObjectMeta<K>>, selector: &str) -> Watched<PartialObjectMeta<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
-{
-    metadata(api, config().labels(selector))
+/// Watches Secrets with a label in the namespaces that the operator works in and in its own, as metadata only: bodies
+/// are neither sent nor kept.
+pub fn secrets(client: &Client, territory: &Territory, selector: &str) -> Watched<PartialObjectMeta<Secret>> {
+    let places = Places::with(client, territory, Some(&territory.operator_namespace));
+    watched(places, &config().labels(selector))
 }
 
-/// Watches the objects of one name, as metadata only; RBAC can allow it for that name.
-pub fn named<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> Watched<PartialObjectMeta<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
-{
-    metadata(api, config().fields(&format!("metadata.name={name}")))
-}
-
-fn metadata<K>(api: Api<PartialObjectMeta<K>>, config: Config) -> Watched<PartialObjectMeta<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
-    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
-{
+/// Watches the namespaces of folders, as metadata only.
+pub fn namespaces(client: &Client, territory: &Territory) -> Watched<PartialObjectMeta<Namespace>> {
+    let api = || Api::all(client.clone());
+    let Some(names) = &territory.namespaces else {
+        return watched(Places::All(api()), &config().labels(FOLDER_LABEL));
+    };
     let (store, writer) = store();
-    let changes = watch(api, config)
-        .modify(|object: &mut PartialObjectMeta<K>| object.managed_fields_mut().clear())
-        .default_backoff()
+    let each = names.iter().map(|name| watch(api(), only(name)).default_backoff().boxed()).collect();
+    let changes = merged(each, store.clone())
+        .modify(|object: &mut PartialObjectMeta<Namespace>| object.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()
         .boxed();
     Watched { store, changes }
+}
+
+/// Watches the object of one name of a kind that is for the whole cluster, as metadata only.
+pub fn named<K>(client: &Client, name: &str) -> Watched<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
+    K: Clone + Debug + Send + Sync + 'static,
+{
+    watched(Places::All(Api::all(client.clone())), &only(name))
+}
+
+/// The same in the namespaces that the operator works in.
+pub fn named_in<K>(client: &Client, territory: &Territory, name: &str) -> Watched<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + Send + Sync + 'static,
+{
+    watched(Places::of(client, territory), &only(name))
+}
+
+/// By its name, for which RBAC can allow it.
+fn only(name: &str) -> Config {
+    config().fields(&format!("metadata.name={name}"))
 }
 
 /// How many pending passes a watch may cause before it waits; bounds memory in a storm of changes.

@@ -64,14 +64,14 @@ impl Desk {
         Self {
             keyring,
             clock,
-            territory,
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
                 move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
             }),
             folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
-            requests: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            requests: kept(watch::objects_in(client, &territory), tasks, |_| {}),
             definitions,
+            territory,
             client: client.clone(),
         }
     }
@@ -106,7 +106,17 @@ impl Desk {
     }
 
     /// Nobody is refused by a Connector as it was, and one that was just applied counts.
-    async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
+    async fn connections(
+        &self,
+        asked: &Asked<'_>,
+        old: Option<&Connection>,
+        new: &Connection,
+    ) -> Result<Ruling, ReviewFault> {
+        if old.is_none()
+            && let refused @ Ruling::Refuse(_) = admission::place(asked.namespace, &self.territory)
+        {
+            return Ok(refused);
+        }
         let name = &new.spec.connector_ref.name;
         let seen = self.connector(name);
         let ruling = admission::connection(old, new, &seen);
@@ -206,6 +216,9 @@ impl Desk {
         new: &ConsentRequest,
         response: AdmissionResponse,
     ) -> Result<AdmissionResponse, ReviewFault> {
+        if let Ruling::Refuse(message) = admission::place(asked.namespace, &self.territory) {
+            return Ok(response.deny(message));
+        }
         let open = self.requests.state();
         let open = open.iter().filter_map(|object| object.0.as_ref().ok());
         let open = open.filter(|request| is_open(request, asked.username(), self.clock.now())).count();
@@ -238,7 +251,7 @@ impl AdmissionDesk for Desk {
         let mut response = AdmissionResponse::from(request);
         let deletion = request.operation == Operation::Delete;
         let ruling = match subject {
-            Reviewed::Connections => self.connections(old(request)?.as_ref(), &new(request)?).await?,
+            Reviewed::Connections => self.connections(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::Parameters => match old(request)? {
                 Some(old) => self.parameters(&asked, &old, &new(request)?).await?,
                 None => Ruling::Pass,

@@ -12,7 +12,7 @@ mod tests;
 
 pub use connection::{ConnectorSeen, connection, reaches_other_hosts, referenced_secrets};
 pub use consent_request::{OPEN_LIMIT, consent_request, is_open, requester, too_many};
-pub use folder::{Leaving, adoption_refused, folder, folder_deletion};
+pub use folder::{Leaving, adoption_refused, folder, folder_deletion, place};
 
 /// What becomes of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::api_server::ApiServer;
 use crate::cluster::consent::Snapshots;
-use crate::cluster::{Context, KnownRecords, OwnWrites, Secrets, connector, token_store};
+use crate::cluster::{Context, KnownRecords, OwnWrites, Publisher, Secrets, connector, token_store};
 use crate::domain::connection::{Observed, at, person, prepare};
 use crate::domain::folder::Territory;
 use crate::envelope::{Keyring, TokenRecord};
@@ -135,9 +135,9 @@ impl Stage {
             telemetry: Arc::new(Silent),
             snapshots: Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&observed.settings)),
             keyring,
-            recorder: Recorder::new(
-                client.clone(),
-                Reporter { controller: "test".to_owned(), instance: None },
+            recorder: Publisher::new(
+                Recorder::new(client.clone(), Reporter { controller: "test".to_owned(), instance: None }),
+                &Territory::default(),
             ),
             settings: Arc::clone(&observed.settings),
             provider_timeout: Duration::from_secs(8),
