@@ -1,13 +1,16 @@
 //! What the adapters need of each other and of the process, as the few traits that join them.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
+use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use crate::api::AuthType;
 use crate::domain::connection::Blocked;
 use crate::domain::consent::LinkRefusal;
 use crate::oauth::ProviderError;
@@ -58,6 +61,8 @@ pub enum Reviewed {
     Folders,
     /// A ConsentRequest that was made.
     ConsentRequests,
+    /// A ProcessBinding that names another namespace.
+    ProcessBindings,
 }
 
 /// What became of a write that the API server asked about, as coarsely as it is counted.
@@ -87,6 +92,37 @@ pub trait AdmissionDesk: Send + Sync {
         subject: Reviewed,
         request: &AdmissionRequest<DynamicObject>,
     ) -> Result<AdmissionResponse, ReviewFault>;
+}
+
+/// What a process gets of a Connection that it may use. A refresh token has no place in it.
+#[derive(Clone, Debug)]
+pub struct HandedOut {
+    /// The credential.
+    pub credential: Credential,
+    /// The auth type in effect.
+    pub auth_type: AuthType,
+    /// Where API requests start.
+    pub base_url: Option<String>,
+    /// The account at the provider.
+    pub account: Option<String>,
+}
+
+/// A credential, as processes use it. It prints without its secrets, and wipes them when it is dropped.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// An access token, to be sent as `Authorization: Bearer` (RFC 6750) where the Connector says nothing else.
+    Token {
+        /// The token.
+        access_token: SecretString,
+        /// When it stops being valid; absent where it does not.
+        expires_at: Option<Timestamp>,
+        /// What the provider granted.
+        granted_scopes: Vec<String>,
+    },
+    /// The values of the Connector's secret parameters, by their names.
+    Static(BTreeMap<String, SecretString>),
+    /// The application needs none.
+    Nothing,
 }
 
 /// A TLS certificate with its key, both in DER.

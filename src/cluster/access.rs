@@ -54,10 +54,16 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "processbindings/status", &["patch"]),
     access("liaison.dev", "consentrequests", &["get", "list", "watch", "delete"]),
     access("liaison.dev", "consentrequests/status", &["patch"]),
-    // Whether a person may still do what they asked for.
+    // Whether a person may still do what they asked for, and a process what it needs.
     access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
-    // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
-    access("", "secrets", &["get", "list", "watch", "create", "patch"]),
+    // That rights change is a reason to ask again what processes may use.
+    access(RBAC, "roles", &["list", "watch"]),
+    access(RBAC, "rolebindings", &["list", "watch"]),
+    access(RBAC, "clusterroles", &["list", "watch"]),
+    access(RBAC, "clusterrolebindings", &["list", "watch"]),
+    // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that). A Secret is deleted
+    // when the ProcessBinding that made it names another one.
+    access("", "secrets", &["get", "list", "watch", "create", "patch", "delete"]),
     access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),
     // Whether a folder's namespace may go.
     access("", "pods", &["list"]),

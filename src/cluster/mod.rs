@@ -2,18 +2,23 @@
 
 pub mod access;
 pub mod admission;
+pub mod binding;
+mod calls;
 pub mod connection;
 pub mod connector;
 pub mod consent;
 mod effects;
 mod finalizers;
 pub mod folder;
+mod hand_out;
 mod keyring;
-mod merged;
 mod own_writes;
+mod policy;
 mod record;
 mod review;
+mod rights;
 mod secrets;
+mod surroundings;
 mod token_store;
 pub mod uninstall;
 pub mod watch;
@@ -34,10 +39,13 @@ use crate::domain::folder::Territory;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
+pub use calls::Calls;
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
 pub use own_writes::OwnWrites;
 pub use record::Publisher;
+pub use rights::Rights;
 pub use secrets::Secrets;
+pub use surroundings::Surroundings;
 pub use token_store::KnownRecords;
 pub use watch::Guarded;
 
@@ -81,6 +89,8 @@ pub struct Context {
     pub policies: Store<Guarded<ConnectionPolicy>>,
     /// `ProcessBindings`, as last seen.
     pub bindings: Store<Guarded<ProcessBinding>>,
+    /// What stands around each Connection.
+    pub surroundings: Arc<Surroundings>,
     /// ConsentRequests, as last seen.
     pub consents: Store<Guarded<ConsentRequest>>,
     /// Connections as they are this moment, for consents.
@@ -89,6 +99,8 @@ pub struct Context {
     pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.
     pub secrets: Secrets,
+    /// What passes over ProcessBindings share.
+    pub binding: binding::Shared,
     /// Facts about token records that were opened before.
     pub records: KnownRecords,
 }

@@ -95,7 +95,7 @@ pub(super) async fn events(publisher: &Publisher, object: &ObjectReference, even
         return;
     }
     for event in events {
-        let published = publisher
+        let outcome = publisher
             .recorder
             .publish(
                 &Event {
@@ -111,7 +111,7 @@ pub(super) async fn events(publisher: &Publisher, object: &ObjectReference, even
                 object,
             )
             .await;
-        if let Err(error) = published {
+        if let Err(error) = outcome {
             tracing::warn!(reason = %event.reason, %error, "cannot publish an Event");
         }
     }

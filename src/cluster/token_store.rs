@@ -7,12 +7,12 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::reflector::ObjectRef;
-use kube::{Resource, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
 
 use crate::api::Connection;
 use crate::api::names::{TOKEN_LABEL, TOKEN_RECORD_KEY, TOKEN_SECRET_TYPE, token_secret};
 use crate::domain::connection::{TokenFacts, TokenState};
-use crate::envelope::{RecordContext, TokenRecord};
+use crate::envelope::{Keyring, OpenedRecord, RecordContext, TokenRecord};
 
 use super::{Context, Error};
 
@@ -151,30 +151,52 @@ async fn open(
     context: &Context,
     connection: &Connection,
 ) -> Result<Option<(Seen, Option<TokenRecord>)>, Error> {
-    let name = token_secret(&connection.uid().unwrap_or_default());
-    let api = context.secrets.api(&connection.namespace().unwrap_or_default());
-    let secret = api.get_opt(&name).await.map_err(Error::api("read the token Secret"))?;
-    let Some(secret) = secret else { return Ok(None) };
-    let (uid, version) = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
-    let envelope = secret.data.as_ref().and_then(|data| data.get(TOKEN_RECORD_KEY));
-    let opened = match envelope {
-        None => Err(format!("secret \"{name}\" lacks the key {TOKEN_RECORD_KEY}")),
-        Some(envelope) => {
-            let opened = context.keyring.open(record_context(connection), &envelope.0);
-            opened.map_err(|fault| format!("secret \"{name}\": {fault}"))
-        }
-    };
+    let stored = stored(&context.client, &context.keyring, connection).await?;
+    let Some(Stored { version: (uid, version), opened }) = stored else { return Ok(None) };
     let (state, record) = match opened {
-        Ok(opened) => {
-            // A number beyond what the API can hold has not been counted by us; it is the highest there is.
-            let sequence = i64::try_from(opened.sequence).unwrap_or(i64::MAX);
-            let facts = facts_of(sequence, &opened.consent_id, &opened.record);
-            (TokenState::Present(facts), Some(opened.record))
+        Ok((sequence, consent_id, record)) => {
+            let facts = facts_of(sequence, &consent_id, &record);
+            (TokenState::Present(facts), Some(record))
         }
         Err(cause) => (TokenState::Unreadable(cause), None),
     };
     context.records.insert(uid.clone(), version.clone(), state.clone());
     Ok(Some((Seen { version: Some((uid, version)), state }, record)))
+}
+
+/// A record as it is stored now.
+pub(super) struct Stored {
+    /// uid and resourceVersion of the Secret.
+    version: (String, String),
+    /// Its number, the consent that it comes from, and what is in it; or why it cannot be opened.
+    pub(super) opened: Result<(i64, String, TokenRecord), String>,
+}
+
+/// Reads the record by name and opens it.
+pub(super) async fn stored(
+    client: &Client,
+    keyring: &Keyring,
+    connection: &Connection,
+) -> Result<Option<Stored>, Error> {
+    let name = token_secret(&connection.uid().unwrap_or_default());
+    let api: Api<Secret> = Api::namespaced(client.clone(), &connection.namespace().unwrap_or_default());
+    let secret = api.get_opt(&name).await.map_err(Error::api("read the token Secret"))?;
+    let Some(secret) = secret else { return Ok(None) };
+    let version = (secret.uid().unwrap_or_default(), secret.resource_version().unwrap_or_default());
+    let envelope = secret.data.as_ref().and_then(|data| data.get(TOKEN_RECORD_KEY));
+    let opened = match envelope {
+        None => Err(format!("secret \"{name}\" lacks the key {TOKEN_RECORD_KEY}")),
+        Some(envelope) => {
+            let opened = keyring.open(record_context(connection), &envelope.0);
+            // A number beyond what the API can hold has not been counted by us; it is the highest there is.
+            let numbered = |opened: OpenedRecord| {
+                let sequence = i64::try_from(opened.sequence).unwrap_or(i64::MAX);
+                (sequence, opened.consent_id, opened.record)
+            };
+            opened.map(numbered).map_err(|fault| format!("secret \"{name}\": {fault}"))
+        }
+    };
+    Ok(Some(Stored { version, opened }))
 }
 
 fn facts_of(sequence: i64, consent_id: &str, record: &TokenRecord) -> TokenFacts {

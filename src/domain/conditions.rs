@@ -18,6 +18,8 @@ pub enum ConditionType {
     ScopesSatisfied,
     /// Connection: `spec.default` has the effect that it asks for.
     DefaultApplied,
+    /// Connection: no older one of its folder bears its display name. Only there while one does.
+    DisplayNameUnique,
     /// Connection, Folder, ProcessBinding: it can be used.
     Ready,
     /// Connector, ConnectionPolicy: the description has no faults.
@@ -39,6 +41,7 @@ impl ConditionType {
             Self::PolicyAllowed => "PolicyAllowed",
             Self::ScopesSatisfied => "ScopesSatisfied",
             Self::DefaultApplied => "DefaultApplied",
+            Self::DisplayNameUnique => "DisplayNameUnique",
             Self::Ready => "Ready",
             Self::Valid => "Valid",
             Self::OwnerBound => "OwnerBound",

@@ -231,6 +231,9 @@ reasons! {
     /// The folder has several connections for the connector, and none of them is the default.
     NoDefaultConnection: User, Waiting, "No connection is the default.";
 
+    /// An older connection of the folder bears the display name.
+    DisplayNameTaken: User, Settled, "Another connection of the folder bears the display name.";
+
     /// A policy does not allow the connector.
     ConnectorDisabled: Administrator, Stuck, "A policy does not allow the connector.";
     /// A policy does not allow the auth type.
@@ -260,6 +263,8 @@ reasons! {
     ConnectionNotReady: User, Waiting, "The connection is not ready.";
     /// The connection is for another connector.
     ConnectorMismatch: User, Stuck, "The connection is for another connector.";
+    /// The API server does not let the Secret be written: quota, another policy, an immutable Secret.
+    SecretWriteRefused: Administrator, Waiting, "The Secret cannot be written.";
     /// There is a Secret of that name that the binding did not make.
     SecretNameTaken: User, Stuck, "A Secret of that name exists already.";
 

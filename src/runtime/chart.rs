@@ -55,12 +55,11 @@ pub fn access() -> anyhow::Result<String> {
         ("some.namespace", access::in_a_namespace()),
         ("some.ownNamespace", access::in_the_own_namespace()),
     ];
-    let mut text =
-        "{{- /* Made by `make generate` from src/cluster/access.rs; do not edit. */}}\n".to_owned();
-    for (name, table) in tables {
-        text += &format!("{{{{- define \"liaison.rules.{name}\" -}}}}\n{}{{{{- end }}}}\n", rules(&table)?);
-    }
-    Ok(text)
+    let notice = "{{- /* Made by `make generate` from src/cluster/access.rs; do not edit. */}}\n".to_owned();
+    tables.into_iter().try_fold(notice, |text, (name, table)| {
+        let rules = rules(&table)?;
+        Ok(text + &format!("{{{{- define \"liaison.rules.{name}\" -}}}}\n{rules}{{{{- end }}}}\n"))
+    })
 }
 
 /// Stands for the names of namespaces until Helm knows them.

@@ -1,14 +1,16 @@
 //! Wires watches to passes: who is looked at when what changes.
 
+mod bindings;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
 use kube::api::PartialObjectMeta;
@@ -24,7 +26,8 @@ use crate::api::names::FOLDER_OWNER_ROLE;
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::cluster::watch::{self, Watched};
 use crate::cluster::{
-    self, Context, Error, Guarded, KnownRecords, OwnWrites, Publisher, Secrets, connector, consent,
+    self, Context, Error, Guarded, KnownRecords, OwnWrites, Publisher, Rights, Secrets, Surroundings,
+    connector, consent,
 };
 use crate::domain::connection;
 use crate::envelope::Keyring;
@@ -90,10 +93,13 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let territory = settings.territory();
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
-    let connections = watch::objects_in::<Connection>(&client, &territory);
+    let (surroundings, beside) = Surroundings::new();
+    let connections = watch::followed::<Connection>(&client, &territory, Arc::clone(&surroundings));
     let consents = watch::objects_in::<ConsentRequest>(&client, &territory);
     let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
-    let bindings = watch::objects_in::<ProcessBinding>(&client, &territory);
+    let bindings = watch::followed::<ProcessBinding>(&client, &territory, Arc::clone(&surroundings));
+    let outputs = watch::secrets(&client, &territory, &watch::outputs_selector());
+    let rights = Rights::watch(&client, &territory);
     let credentials = watch::secrets(&client, &territory, &watch::credentials_selector());
     let tokens = watch::secrets(&client, &territory, &watch::tokens_selector());
     let namespaces = watch::namespaces(&client, &territory);
@@ -123,8 +129,10 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         consents: consents.store.clone(),
         policies: policies.store.clone(),
         bindings: bindings.store.clone(),
+        surroundings,
         written: OwnWrites::default(),
-        secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
+        secrets: Secrets::new(client, &settings.namespace, credentials.store.clone(), tokens.store.clone()),
+        binding: cluster::binding::Shared::new(outputs.store.clone()),
         records: KnownRecords::default(),
     });
     let complete = {
@@ -144,6 +152,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             )
             .is_ok()
         }
+        .shared()
     };
     let causes = vec![
         connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
@@ -153,13 +162,16 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             watch::connections_of_connector(&context.connections, &changed.name_any())
         }),
         connections_of(&context, folders, |context, changed, _| {
+            context.binding.calls.call(watch::bindings_of_folder(&context.bindings, changed));
             watch::connections_of_folder(&context.connections, changed)
         }),
         connections_of(&context, credentials, |context, changed: &PartialObjectMeta<Secret>, gone| {
             if gone {
                 context.secrets.forget(&changed.uid().unwrap_or_default());
             }
-            watch::connections_of_secret(&context.connections, changed)
+            let (bindings, connections) = (&context.bindings, &context.connections);
+            context.binding.calls.call(watch::bindings_of_credentials(bindings, connections, changed));
+            watch::connections_of_secret(connections, changed)
         }),
         connections_of(&context, tokens, |context, changed: &PartialObjectMeta<Secret>, gone| {
             if gone {
@@ -171,18 +183,21 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             watch::connection_of_consent(&context.connections, changed)
         }),
         connections_of(&context, policies, |context, _: &Guarded<ConnectionPolicy>, _| {
+            context.binding.calls.call(watch::bindings_where(&context.bindings, |_| true));
             watch::all_connections(&context.connections)
         }),
-        connections_of(&context, bindings, |context, changed: &Guarded<ProcessBinding>, _| {
-            watch::connections_of_binding(&context.connections, changed)
-        }),
+        // What they mean for connections, their follower tells.
+        connections_of(&context, bindings, |_, _: &Guarded<ProcessBinding>, _| Vec::new()),
+        beside,
     ];
 
+    let connections = bindings::told_of(&context, connections);
     let passes = Passes { context, concurrency: settings.concurrency, stop };
     tokio::join!(
         passes.over_connectors(),
         passes.over_folders(namespaces, owner_role),
-        passes.over_connections(connections, causes, complete),
+        passes.over_connections(connections, causes, complete.clone()),
+        passes.over_bindings(outputs, rights, complete),
         passes.over_consents(),
     );
 }

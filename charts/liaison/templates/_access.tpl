@@ -94,6 +94,34 @@
   verbs:
   - create
 - apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - roles
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - rolebindings
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - clusterroles
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - clusterrolebindings
+  verbs:
+  - list
+  - watch
+- apiGroups:
   - ''
   resources:
   - secrets
@@ -103,6 +131,7 @@
   - watch
   - create
   - patch
+  - delete
 - apiGroups:
   - ''
   resources:
@@ -243,6 +272,20 @@
   verbs:
   - create
 - apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - clusterroles
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - clusterrolebindings
+  verbs:
+  - list
+  - watch
+- apiGroups:
   - ''
   resourceNames:{{- range .Values.namespaces }}
   - {{ . }}
@@ -334,6 +377,20 @@
   verbs:
   - patch
 - apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - roles
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - rolebindings
+  verbs:
+  - list
+  - watch
+- apiGroups:
   - ''
   resources:
   - secrets
@@ -343,6 +400,7 @@
   - watch
   - create
   - patch
+  - delete
 - apiGroups:
   - ''
   resources:
@@ -397,4 +455,5 @@
   - watch
   - create
   - patch
+  - delete
 {{- end }}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, Operation};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -18,17 +19,18 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::api::{Connection, Connector, ConsentRequest, Folder};
+use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder};
 use crate::domain::admission::{
-    self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, referenced_secrets, requester,
+    self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, requester,
 };
 use crate::domain::folder::{Held, Territory, permitted};
+use crate::domain::policy::{EffectivePolicy, own_secrets};
 use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
 use super::watch::{self, Watched};
-use super::{Guarded, connector, folder};
+use super::{Guarded, connector, folder, policy};
 use asked::Asked;
 
 /// Who deletes what belongs to something that is gone, in the two ways in which clusters run these controllers. They
@@ -49,6 +51,7 @@ pub struct Desk {
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
     requests: Store<Guarded<ConsentRequest>>,
+    policies: Store<Guarded<ConnectionPolicy>>,
 }
 
 impl Desk {
@@ -70,6 +73,7 @@ impl Desk {
             }),
             folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
             requests: kept(watch::objects_in(client, &territory), tasks, |_| {}),
+            policies: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
             definitions,
             territory,
             client: client.clone(),
@@ -81,7 +85,8 @@ impl Desk {
         tokio::try_join!(
             self.connectors.wait_until_ready(),
             self.folders.wait_until_ready(),
-            self.requests.wait_until_ready()
+            self.requests.wait_until_ready(),
+            self.policies.wait_until_ready()
         )
         .is_ok()
     }
@@ -105,7 +110,24 @@ impl Desk {
         Ok(self.seen(found.as_ref()))
     }
 
-    /// Nobody is refused by a Connector as it was, and one that was just applied counts.
+    /// What the policies come to for a Connection, as the watch shows them.
+    fn policy(&self, connection: &Connection) -> EffectivePolicy {
+        let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
+        let (_, ancestry) = policy::ancestry_of(&self.folders, namespace);
+        policy::effective(&self.policies, &ancestry, &connection.spec.connector_ref.name)
+    }
+
+    /// The same with the policies as the API server has them.
+    async fn current_policy(&self, connection: &Connection) -> Result<EffectivePolicy, ReviewFault> {
+        let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
+        let (_, ancestry) = policy::ancestry_of(&self.folders, namespace);
+        let policies: Api<Guarded<ConnectionPolicy>> = Api::all(self.client.clone());
+        let policies = policies.list(&ListParams::default()).await.map_err(fault("read the policies"))?;
+        let policies: Vec<_> = policies.items.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+        Ok(EffectivePolicy::of(&policies, &ancestry, &connection.spec.connector_ref.name))
+    }
+
+    /// Nobody is refused by a Connector or a policy as it was, and a Connector that was just applied counts.
     async fn connections(
         &self,
         asked: &Asked<'_>,
@@ -119,11 +141,12 @@ impl Desk {
         }
         let name = &new.spec.connector_ref.name;
         let seen = self.connector(name);
-        let ruling = admission::connection(old, new, &seen);
+        let ruling = admission::connection(old, new, &seen, &self.policy(new));
         if seen.is_usable() && !matches!(ruling, Ruling::Refuse(_)) {
             return Ok(ruling);
         }
-        Ok(admission::connection(old, new, &self.current_connector(name).await?))
+        let (seen, policy) = (self.current_connector(name).await?, self.current_policy(new).await?);
+        Ok(admission::connection(old, new, &seen, &policy))
     }
 
     /// Whoever sends credentials elsewhere has to be allowed to read them.
@@ -138,12 +161,12 @@ impl Desk {
         if !connector.is_usable() {
             connector = self.current_connector(name).await?;
         }
-        if new.metadata.deletion_timestamp.is_some() || !reaches_other_hosts(&old.spec, &new.spec, &connector)
-        {
+        let reaches_others = || reaches_other_hosts(&old.spec, &new.spec, &connector, &self.policy(new));
+        if new.metadata.deletion_timestamp.is_some() || !reaches_others() {
             return Ok(Ruling::Pass);
         }
         let namespace = new.namespace().unwrap_or_default();
-        for secret in referenced_secrets(&new.spec) {
+        for secret in own_secrets(&new.spec) {
             let subject =
                 Subject { verb: "get", group: "", resource: "secrets", namespace: &namespace, name: secret };
             if !may(&self.client, asked.user, &subject).await.map_err(fault("review access"))? {
@@ -262,6 +285,7 @@ impl AdmissionDesk for Desk {
             },
             Reviewed::Folders => self.folder_written(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::ConsentRequests => return self.consent_request(&asked, &new(request)?, response),
+            Reviewed::ProcessBindings => admission::process_binding(&new(request)?, &self.all_folders()),
         };
         match ruling {
             Ruling::Pass => {}

@@ -6,6 +6,7 @@ mod folders;
 mod listener;
 mod outages;
 mod owners;
+mod process_bindings;
 mod rotation;
 mod serving;
 mod tree;

@@ -133,7 +133,12 @@ impl Stage {
             clock: Arc::new(Fixed),
             leadership: Arc::new(Leads { since: Instant::now().checked_sub(time).unwrap() }),
             telemetry: Arc::new(Silent),
-            snapshots: Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&observed.settings)),
+            snapshots: Snapshots::new(
+                client.clone(),
+                Arc::clone(&keyring),
+                Arc::clone(&observed.settings),
+                "liaison-system",
+            ),
             keyring,
             recorder: Publisher::new(
                 Recorder::new(client.clone(), Reporter { controller: "test".to_owned(), instance: None }),
@@ -152,8 +157,10 @@ impl Stage {
             consents: store().0,
             policies: store().0,
             bindings: store().0,
+            surroundings: crate::cluster::Surroundings::new().0,
             written: OwnWrites::default(),
-            secrets: Secrets::new(client, store().0, store().0),
+            secrets: Secrets::new(client, "liaison-system", store().0, store().0),
+            binding: crate::cluster::binding::Shared::new(store().0),
             records: KnownRecords::default(),
         };
         Self { api, provider, context, observed }

@@ -1,27 +1,33 @@
 //! Watches: one stream per kind feeds both a store to read from and the passes that it causes. An object that does
 //! not fit its kind is kept as such and never stops the others.
 
+mod concerned;
+mod merged;
+
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
 use kube::core::{ClusterResourceScope, DeserializeGuard, NamespaceResourceScope};
-use kube::runtime::reflector::{Lookup, ObjectRef, Store, store};
+use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::watcher::{self, Config};
 use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watcher as watch};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use crate::api::consent_request::Phase;
-use crate::api::names::{CREDENTIALS_LABEL, FOLDER_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
-use crate::domain::connection::refers_to_secret;
+use crate::api::names::{BINDING_LABEL, CREDENTIALS_LABEL, FOLDER_LABEL, TOKEN_LABEL};
 use crate::domain::folder::Territory;
+use crate::domain::neighbours::Key;
 
-use super::merged::merged;
+use merged::merged;
+
+pub use concerned::*;
+pub(super) use merged::is_forbidden;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -38,16 +44,16 @@ pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
 }
 
 /// Objects per page of the first list; bounds memory while many are read.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 
 fn config() -> Config {
     Config::default().page_size(PAGE_SIZE)
 }
 
 /// Where a kind is watched.
-enum Places<K> {
+pub(super) enum Places<K> {
     /// By one watch.
-    All(Api<K>),
+    All(Box<Api<K>>),
     /// By a watch each.
     Each(Vec<Api<K>>),
 }
@@ -57,13 +63,21 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
 {
     /// The namespaces that the operator works in.
-    fn of(client: &Client, territory: &Territory) -> Self {
+    pub(super) fn of(client: &Client, territory: &Territory) -> Self {
         Self::with(client, territory, None)
+    }
+
+    /// Each of them.
+    pub(super) fn apis(self) -> Vec<Api<K>> {
+        match self {
+            Self::All(api) => vec![*api],
+            Self::Each(apis) => apis,
+        }
     }
 
     fn with(client: &Client, territory: &Territory, more: Option<&str>) -> Self {
         match &territory.namespaces {
-            None => Self::All(Api::all(client.clone())),
+            None => Self::All(Box::new(Api::all(client.clone()))),
             Some(namespaces) => {
                 let names = namespaces.iter().map(String::as_str).chain(more);
                 Self::Each(names.map(|name| Api::namespaced(client.clone(), name)).collect())
@@ -72,21 +86,29 @@ where
     }
 }
 
+/// Everything that happens in all places; the store is the one that is filled by it.
+fn events<K>(
+    places: Places<K>,
+    config: &Config,
+    store: &Store<K>,
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let one = |api: Api<K>| watch(api, config.clone()).default_backoff().boxed();
+    let events = match places {
+        Places::All(api) => one(*api),
+        Places::Each(apis) => merged(apis.into_iter().map(one).collect(), store.clone()).boxed(),
+    };
+    events.modify(|object: &mut K| object.managed_fields_mut().clear())
+}
+
 fn watched<K>(places: Places<K>, config: &Config) -> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let (store, writer) = store();
-    let one = |api: Api<K>| watch(api, config.clone()).default_backoff().boxed();
-    let events = match places {
-        Places::All(api) => one(api),
-        Places::Each(apis) => merged(apis.into_iter().map(one).collect(), store.clone()).boxed(),
-    };
-    let changes = events
-        .modify(|object: &mut K| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects()
-        .boxed();
+    let changes = events(places, config, &store).reflect(writer).touched_objects().boxed();
     Watched { store, changes }
 }
 
@@ -95,7 +117,7 @@ pub fn objects<K>(api: Api<Guarded<K>>) -> Watched<Guarded<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    watched(Places::All(api), &config())
+    watched(Places::All(Box::new(api)), &config())
 }
 
 /// Watches a kind of ours in the namespaces that the operator works in.
@@ -105,6 +127,58 @@ where
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     watched(Places::of(client, territory), &config())
+}
+
+/// Who keeps something of every object of a kind.
+pub trait Follow<K>: Send + Sync + 'static {
+    /// The object is like this now; nothing where it is gone, or does not fit its kind.
+    fn see(&self, key: &Key, object: Option<&K>);
+    /// There are these objects and no others, after a time in which the watch saw nothing.
+    fn keep(&self, listed: &HashSet<Key>);
+}
+
+/// Watches a kind of ours like `objects_in`. The follower sees each object before the passes that it causes.
+pub fn followed<K>(
+    client: &Client,
+    territory: &Territory,
+    follower: Arc<impl Follow<K>>,
+) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = store();
+    let mut listed = HashSet::new();
+    let changes = events(Places::of(client, territory), &config(), &store)
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                follow(&*follower, event, &mut listed);
+            }
+        })
+        .touched_objects()
+        .boxed();
+    Watched { store, changes }
+}
+
+fn follow<K>(follower: &impl Follow<K>, event: &watcher::Event<Guarded<K>>, listed: &mut HashSet<Key>)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let key = |object: &Guarded<K>| Key {
+        namespace: object.meta().namespace.clone().unwrap_or_default(),
+        name: object.meta().name.clone().unwrap_or_default(),
+    };
+    match event {
+        watcher::Event::Init => listed.clear(),
+        watcher::Event::InitApply(object) => {
+            follower.see(&key(object), object.0.as_ref().ok());
+            listed.insert(key(object));
+        }
+        watcher::Event::InitDone => follower.keep(&std::mem::take(listed)),
+        watcher::Event::Apply(object) => follower.see(&key(object), object.0.as_ref().ok()),
+        watcher::Event::Delete(object) => follower.see(&key(object), None),
+    }
 }
 
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
@@ -130,7 +204,7 @@ pub fn secrets(client: &Client, territory: &Territory, selector: &str) -> Watche
 pub fn namespaces(client: &Client, territory: &Territory) -> Watched<PartialObjectMeta<Namespace>> {
     let api = || Api::all(client.clone());
     let Some(names) = &territory.namespaces else {
-        return watched(Places::All(api()), &config().labels(FOLDER_LABEL));
+        return watched(Places::All(Box::new(api())), &config().labels(FOLDER_LABEL));
     };
     let (store, writer) = store();
     let each = names.iter().map(|name| watch(api(), only(name)).default_backoff().boxed()).collect();
@@ -148,7 +222,7 @@ where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope>,
     K: Clone + Debug + Send + Sync + 'static,
 {
-    watched(Places::All(Api::all(client.clone())), &only(name))
+    watched(Places::All(Box::new(Api::all(client.clone()))), &only(name))
 }
 
 /// The same in the namespaces that the operator works in.
@@ -209,106 +283,7 @@ pub fn tokens_selector() -> String {
     TOKEN_LABEL.to_owned()
 }
 
-/// Names of objects that a change of another object concerns.
-pub type Concerned<K> = Vec<ObjectRef<Guarded<K>>>;
-
-fn connections_where(
-    connections: &Store<Guarded<Connection>>,
-    concerned: impl Fn(&Connection) -> bool,
-) -> Concerned<Connection> {
-    connections
-        .state()
-        .iter()
-        .filter(|object| object.0.as_ref().is_ok_and(&concerned))
-        .map(|object| object.to_object_ref(()))
-        .collect()
-}
-
-/// Connections that use a Connector.
-pub fn connections_of_connector(
-    connections: &Store<Guarded<Connection>>,
-    connector: &str,
-) -> Concerned<Connection> {
-    connections_where(connections, |connection| connection.spec.connector_ref.name == connector)
-}
-
-/// Connections in the namespace that a Folder asks for.
-pub fn connections_of_folder(
-    connections: &Store<Guarded<Connection>>,
-    folder: &Guarded<Folder>,
-) -> Concerned<Connection> {
-    let Ok(folder) = &folder.0 else { return Vec::new() };
-    let namespace = Some(folder.namespace_name());
-    connections_where(connections, |connection| connection.metadata.namespace.as_deref() == namespace)
-}
-
-/// Connections that read a Secret.
-pub fn connections_of_secret(
-    connections: &Store<Guarded<Connection>>,
-    secret: &PartialObjectMeta<Secret>,
-) -> Concerned<Connection> {
-    let (name, namespace) = (secret.name_any(), secret.meta().namespace.clone());
-    connections_where(connections, |connection| {
-        connection.metadata.namespace == namespace && refers_to_secret(connection, &name)
-    })
-}
-
-/// The Connection whose token record a Secret holds.
-pub fn connection_of_token(
-    connections: &Store<Guarded<Connection>>,
-    secret: &PartialObjectMeta<Secret>,
-) -> Concerned<Connection> {
-    let owner = secret.labels().get(TOKEN_LABEL);
-    let namespace = secret.meta().namespace.clone();
-    connections_where(connections, |connection| {
-        connection.metadata.namespace == namespace && connection.metadata.uid.as_ref() == owner
-    })
-}
-
-/// The Connection whose consent came to nothing. What a consent brings about otherwise shows in the token's Secret.
-pub fn connection_of_consent(
-    connections: &Store<Guarded<Connection>>,
-    request: &Guarded<ConsentRequest>,
-) -> Concerned<Connection> {
-    let Ok(request) = &request.0 else { return Vec::new() };
-    if request.status.as_ref().and_then(|status| status.phase) != Some(Phase::Failed) {
-        return Vec::new();
-    }
-    connections_where(connections, |connection| {
-        connection.metadata.namespace == request.metadata.namespace
-            && connection.metadata.uid.as_ref() == Some(&request.spec.connection_ref.uid)
-    })
-}
-
-/// All Connections: which of them a policy governs depends on the folder tree.
-pub fn all_connections(connections: &Store<Guarded<Connection>>) -> Concerned<Connection> {
-    connections_where(connections, |_| true)
-}
-
-/// The Connection that a `ProcessBinding` has bound.
-pub fn connections_of_binding(
-    connections: &Store<Guarded<Connection>>,
-    binding: &Guarded<ProcessBinding>,
-) -> Concerned<Connection> {
-    let bound = binding.0.as_ref().ok().and_then(|binding| binding.status.as_ref()?.connection.as_ref());
-    let Some(bound) = bound else { return Vec::new() };
-    vec![ObjectRef::new(&bound.name).within(&bound.namespace)]
-        .into_iter()
-        .filter(|reference| connections.get(reference).is_some())
-        .collect()
-}
-
-/// All folders; a folder's path and its claim to a namespace depend on the others.
-pub fn all_folders(folders: &Store<Guarded<Folder>>) -> Concerned<Folder> {
-    folders.state().iter().map(|object| object.to_object_ref(())).collect()
-}
-
-/// Folders that ask for a namespace.
-pub fn folders_of_namespace(folders: &Store<Guarded<Folder>>, namespace: &str) -> Concerned<Folder> {
-    folders
-        .state()
-        .iter()
-        .filter(|object| object.0.as_ref().is_ok_and(|folder| folder.namespace_name() == namespace))
-        .map(|object| object.to_object_ref(()))
-        .collect()
+/// Selects the Secrets that bindings made.
+pub fn outputs_selector() -> String {
+    BINDING_LABEL.to_owned()
 }

@@ -124,7 +124,8 @@ impl<K: Resource<DynamicType = ()> + Clone> Merge<K> {
     }
 }
 
-fn is_forbidden(error: &Error) -> bool {
+/// Whether a namespace is closed to the operator.
+pub(in crate::cluster) fn is_forbidden(error: &Error) -> bool {
     matches!(error, Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403)
 }
 
@@ -154,7 +155,7 @@ mod tests {
     }
 
     /// What the store holds after these, and which objects were told of.
-    async fn after(told: Vec<Vec<Told<Secret>>>) -> (Store<Secret>, Vec<String>, bool) {
+    fn after(told: Vec<Vec<Told<Secret>>>) -> (Store<Secret>, Vec<String>, bool) {
         let (read, writer) = store();
         // A watch does not end.
         let watches =
@@ -175,19 +176,19 @@ mod tests {
         names.into_iter().collect()
     }
 
-    #[tokio::test]
-    async fn nothing_is_complete_before_every_namespace_was_read() {
+    #[test]
+    fn nothing_is_complete_before_every_namespace_was_read() {
         let read = |name| vec![Ok(Event::Init), Ok(Event::InitApply(secret(0, name))), Ok(Event::InitDone)];
-        let (held, touched, ready) = after(vec![read("a"), vec![Ok(Event::Init)]]).await;
+        let (held, touched, ready) = after(vec![read("a"), vec![Ok(Event::Init)]]);
         assert_eq!((names(&held), touched, ready), (vec![], vec![], false));
-        let (held, touched, ready) = after(vec![read("a"), read("b")]).await;
+        let (held, touched, ready) = after(vec![read("a"), read("b")]);
         assert_eq!((names(&held), touched.len(), ready), (vec!["a".to_owned(), "b".to_owned()], 2, true));
     }
 
-    #[tokio::test]
-    async fn a_namespace_that_is_closed_to_the_operator_holds_nobody_up_and_follows_once_it_is_opened() {
+    #[test]
+    fn a_namespace_that_is_closed_to_the_operator_holds_nobody_up_and_follows_once_it_is_opened() {
         let read = vec![Ok(Event::Init), Ok(Event::InitApply(secret(0, "a"))), Ok(Event::InitDone)];
-        let (held, _, ready) = after(vec![read.clone_told(), vec![Ok(Event::Init), Err(forbidden())]]).await;
+        let (held, _, ready) = after(vec![read.clone_told(), vec![Ok(Event::Init), Err(forbidden())]]);
         assert_eq!((names(&held), ready), (vec!["a".to_owned()], true));
         let later = vec![
             Ok(Event::Init),
@@ -196,17 +197,17 @@ mod tests {
             Ok(Event::InitApply(secret(1, "b"))),
             Ok(Event::InitDone),
         ];
-        let (held, touched, _) = after(vec![read.clone_told(), later]).await;
+        let (held, touched, _) = after(vec![read.clone_told(), later]);
         assert_eq!(names(&held), ["a", "b"]);
         assert!(touched.contains(&"b".to_owned()));
         // Any other fault may be over in a moment.
         let failed =
             Error::InitialListFailed(kube::Error::Api(Box::new(Status::failure("no", "x").with_code(500))));
-        assert!(!after(vec![read, vec![Ok(Event::Init), Err(failed)]]).await.2);
+        assert!(!after(vec![read, vec![Ok(Event::Init), Err(failed)]]).2);
     }
 
-    #[tokio::test]
-    async fn a_list_that_is_read_anew_tells_what_is_gone_and_leaves_the_others_alone() {
+    #[test]
+    fn a_list_that_is_read_anew_tells_what_is_gone_and_leaves_the_others_alone() {
         let elsewhere = vec![Ok(Event::Init), Ok(Event::InitApply(secret(1, "b"))), Ok(Event::InitDone)];
         let here = vec![
             Ok(Event::Init),
@@ -218,7 +219,7 @@ mod tests {
             Ok(Event::InitApply(secret(0, "new"))),
             Ok(Event::InitDone),
         ];
-        let (held, touched, _) = after(vec![elsewhere, here]).await;
+        let (held, touched, _) = after(vec![elsewhere, here]);
         assert_eq!(names(&held), ["a", "b", "new"]);
         assert!(touched.contains(&"new".to_owned()), "{touched:?}");
     }
@@ -234,7 +235,9 @@ mod tests {
     }
 
     /// What one namespace goes through: each list is read to its end, then single changes follow.
-    fn histories() -> impl Strategy<Value = Vec<Vec<(Vec<u8>, Vec<(bool, u8)>)>>> {
+    type History = Vec<(Vec<u8>, Vec<(bool, u8)>)>;
+
+    fn histories() -> impl Strategy<Value = Vec<History>> {
         let list = prop::collection::vec(0_u8..4, 0..4);
         let changes = prop::collection::vec((any::<bool>(), 0_u8..4), 0..4);
         prop::collection::vec(prop::collection::vec((list, changes), 1..4), 1..4)
@@ -265,7 +268,7 @@ mod tests {
                 expected.extend(held.into_iter().map(|name| (format!("n{namespace}"), name.to_string())));
                 told.push(events);
             }
-            let (held, _, ready) = futures::executor::block_on(after(told));
+            let (held, _, ready) = after(told);
             let held: BTreeSet<_> = held
                 .state()
                 .iter()
