@@ -1,6 +1,7 @@
 //! What the adapters need of each other and of the process, as the few traits that join them.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::api::AuthType;
 use crate::domain::connection::Blocked;
 use crate::domain::consent::LinkRefusal;
+use crate::domain::hand_out::Wanted;
 use crate::oauth::ProviderError;
 use crate::oauth::message::{Purpose, Request, Response, SendFailure};
 
@@ -48,6 +50,33 @@ pub trait Telemetry: Send + Sync {
     fn token_requested(&self, result: &str, duration: Duration);
     /// The API server asked about a write.
     fn admitted(&self, subject: Reviewed, operation: &'static str, outcome: Admitted, duration: Duration);
+    /// A process asked for a credential.
+    fn handed_out(&self, outcome: HandOut, duration: Duration);
+}
+
+/// How a process's question for a credential ended, as coarsely as it is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HandOut {
+    /// It got a token.
+    Token,
+    /// It got the values of a Secret.
+    Static,
+    /// It was told that the application needs no credential.
+    NothingNeeded,
+    /// The question could not be understood.
+    Malformed,
+    /// Nothing shows who asks.
+    Unauthenticated,
+    /// There is no such connection, or it may not be used by who asks.
+    NotAccessible,
+    /// There is nothing to hand out until somebody has acted.
+    Refused,
+    /// There is nothing to hand out now.
+    Waiting,
+    /// Too many questions.
+    Limited,
+    /// There was no answer, by our own fault or the API server's.
+    Failed,
 }
 
 /// What the API server asks about, a webhook each.
@@ -123,6 +152,44 @@ pub enum Credential {
     Static(BTreeMap<String, SecretString>),
     /// The application needs none.
     Nothing,
+}
+
+/// A process's question for the credential of a Connection.
+pub struct CredentialRequest {
+    /// The ServiceAccount token that it brings.
+    pub bearer: Option<SecretString>,
+    /// The address that it asks from.
+    pub source: IpAddr,
+    /// What it asks for; or why that cannot be understood.
+    pub wanted: Result<Wanted, String>,
+}
+
+/// Answers processes that ask for credentials.
+#[async_trait]
+pub trait TokenDesk: Send + Sync {
+    /// What the process gets, and the Connection that it is of as `namespace/name`.
+    async fn answer(&self, request: CredentialRequest) -> Result<(String, HandedOut), NotHandedOut>;
+}
+
+/// Why a process gets nothing.
+#[derive(Clone, Debug)]
+pub enum NotHandedOut {
+    /// It brings no token.
+    NoToken,
+    /// Its token is not accepted.
+    TokenRejected,
+    /// The question cannot be understood.
+    Malformed(String),
+    /// Too many questions; worth another one after that time.
+    Limited(Duration),
+    /// What it asks for is not there, or not for it.
+    NotAccessible(Blocked),
+    /// Nothing is handed out until somebody has acted.
+    Refused(Blocked),
+    /// Nothing is handed out now.
+    Waiting(Blocked),
+    /// Our own side's fault; the log has the cause.
+    TryLater,
 }
 
 /// A TLS certificate with its key, both in DER.

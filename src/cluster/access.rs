@@ -56,6 +56,8 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "consentrequests/status", &["patch"]),
     // Whether a person may still do what they asked for, and a process what it needs.
     access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
+    // Whose token a workload brings to the token endpoint.
+    access("authentication.k8s.io", "tokenreviews", &["create"]),
     // That rights change is a reason to ask again what processes may use.
     access(RBAC, "roles", &["list", "watch"]),
     access(RBAC, "rolebindings", &["list", "watch"]),
@@ -88,8 +90,11 @@ pub const CLUSTER: &[Access] = &[
 ];
 
 /// Rights in the operator's own namespace.
-pub const OWN_NAMESPACE: &[Access] =
-    &[access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"])];
+pub const OWN_NAMESPACE: &[Access] = &[
+    access("coordination.k8s.io", "leases", &["get", "watch", "list", "create", "patch"]),
+    // From where workloads learn to trust the token endpoint.
+    named(access("", "configmaps", &["get", "patch"]), Named::Exactly("liaison-token-ca")),
+];
 
 /// Kinds that are not in a namespace, of those that the operator has rights on.
 const OF_THE_CLUSTER: &[&str] = &[

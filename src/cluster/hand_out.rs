@@ -43,25 +43,34 @@ pub(super) async fn hand_out(
     now: Timestamp,
 ) -> Result<Result<HandedOut, Refusal>, Error> {
     match hand_out::judge(connection, policy) {
-        Ok(offer) => read(source, connection, offer, now).await,
+        Ok(offer) => {
+            let credential = credential(source, connection, &offer, now).await?;
+            Ok(credential.map(|credential| HandedOut::of(offer, credential)))
+        }
         Err(refusal) => Ok(Err(refusal)),
     }
 }
 
-/// Reads what was judged to be on offer.
-pub(super) async fn read(
+/// Reads the credential that was judged to be on offer.
+pub(super) async fn credential(
     source: &Source<'_>,
     connection: &Connection,
-    offer: Offer,
+    offer: &Offer,
     now: Timestamp,
-) -> Result<Result<HandedOut, Refusal>, Error> {
-    let credential = match offer.form {
-        Form::Token { sequence } => token(source, connection, sequence, now).await?,
-        Form::Static => values(source, connection, &offer).await?,
-        Form::Nothing => Ok(Credential::Nothing),
-    };
-    let Offer { form: _, auth_type, base_url, account } = offer;
-    Ok(credential.map(|credential| HandedOut { credential, auth_type, base_url, account }))
+) -> Result<Result<Credential, Refusal>, Error> {
+    match offer.form {
+        Form::Token { sequence } => token(source, connection, sequence, now).await,
+        Form::Static => values(source, connection, offer).await,
+        Form::Nothing => Ok(Ok(Credential::Nothing)),
+    }
+}
+
+impl HandedOut {
+    /// A credential with what was judged besides.
+    pub(super) fn of(offer: Offer, credential: Credential) -> Self {
+        let Offer { form: _, auth_type, base_url, account } = offer;
+        Self { credential, auth_type, base_url, account }
+    }
 }
 
 async fn token(

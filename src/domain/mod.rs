@@ -1,6 +1,7 @@
 //! The decisions: pure functions from what was observed, and the time, to what is to be done.
 
 pub mod admission;
+pub mod authorities;
 pub mod binding;
 pub mod conditions;
 pub mod connection;

@@ -251,6 +251,8 @@ reasons! {
     /// The policy has faults, all listed.
     PolicyInvalid: Administrator, Waiting, "The policy has faults.";
 
+    /// A process was handed the credential.
+    CredentialHandedOut: Nobody, Settled, "A process was handed the credential; the Event names its service account.";
     /// The process has what it needs.
     Bound: Nobody, Settled, "The process has its connection.";
     /// Users have to choose a connection.

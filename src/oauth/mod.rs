@@ -6,10 +6,12 @@ pub mod authorization;
 pub mod build;
 pub mod client;
 pub mod failure;
+pub mod hand_out_answer;
 pub mod id_token;
 mod jwt;
 pub mod message;
 pub mod metadata;
+pub mod service_account;
 pub mod token_answer;
 pub mod token_request;
 

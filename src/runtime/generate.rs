@@ -24,7 +24,7 @@ pub fn files() -> anyhow::Result<BTreeMap<PathBuf, String>> {
         files.insert(chart::crd_path(&crd), chart::crd(&crd)?);
     }
     files.insert(PathBuf::from(chart::ACCESS_PATH), chart::access()?);
-    files.insert(PathBuf::from(manifests::CHART_PATH), manifests::chart_template());
+    files.extend(manifests::chart_templates().map(|(path, text)| (PathBuf::from(path), text)));
     Ok(files)
 }
 

@@ -19,10 +19,13 @@ use crate::api::Connection;
 use crate::cluster::Guarded;
 use crate::domain::conditions::{self, ConditionType};
 use crate::oauth::message::Purpose;
-use crate::ports::{Admitted, CallClass, CallObserver, Reviewed, Telemetry};
+use crate::ports::{Admitted, CallClass, CallObserver, HandOut, Reviewed, Telemetry};
 
 /// Bounds in seconds of what takes a network round trip or a few.
 const BOUNDS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// The same of what is mostly answered from memory.
+const SHORT_BOUNDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 
 /// Hosts that are counted by name; requests to further ones are counted together, so that what users write cannot
 /// fill memory.
@@ -43,6 +46,7 @@ pub struct Metrics {
     token_requests: Timings<ResultLabels>,
     provider_calls: Timings<CallLabels>,
     reviews: Timings<ReviewLabels>,
+    hand_outs: Timings<OutcomeLabels>,
     hosts: std::sync::Mutex<std::collections::HashSet<String>>,
     connections: Arc<OnceLock<Store<Guarded<Connection>>>>,
 }
@@ -65,6 +69,11 @@ struct CallLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReviewLabels {
     webhook: String,
     operation: &'static str,
@@ -82,6 +91,7 @@ impl Default for Metrics {
             token_requests: Family::new_with_constructor(histogram),
             provider_calls: Family::new_with_constructor(histogram),
             reviews: Family::new_with_constructor(histogram),
+            hand_outs: Family::new_with_constructor(|| Histogram::new(SHORT_BOUNDS)),
             hosts: std::sync::Mutex::default(),
             connections: Arc::default(),
             registry: Registry::default(),
@@ -117,6 +127,12 @@ impl Default for Metrics {
             "Writes that the API server asked about",
             seconds(),
             metrics.reviews.clone(),
+        );
+        register.register_with_unit(
+            "hand_out_duration",
+            "Questions of processes for a credential",
+            seconds(),
+            metrics.hand_outs.clone(),
         );
         register.register_collector(Box::new(Connections(Arc::clone(&metrics.connections))));
         Self { registry, ..metrics }
@@ -172,6 +188,11 @@ impl Telemetry for Metrics {
         let (webhook, outcome) = (format!("{subject:?}"), format!("{outcome:?}"));
         let labels = ReviewLabels { webhook, operation, outcome };
         self.reviews.get_or_create(&labels).observe(duration.as_secs_f64());
+    }
+
+    fn handed_out(&self, outcome: HandOut, duration: Duration) {
+        let labels = OutcomeLabels { outcome: format!("{outcome:?}") };
+        self.hand_outs.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 }
 
@@ -252,6 +273,7 @@ mod tests {
         metrics.running("Connection", 1);
         metrics.token_requested("Succeeded", Duration::from_millis(3));
         metrics.admitted(Reviewed::Folders, "DELETE", Admitted::Refused, Duration::from_millis(3));
+        metrics.handed_out(HandOut::Token, Duration::from_millis(3));
         metrics.observed(
             Purpose::Token,
             "login.example.com:443",
@@ -271,6 +293,7 @@ mod tests {
                 "liaison_token_request_duration_seconds",
                 "liaison_provider_request_duration_seconds",
                 "liaison_admission_duration_seconds",
+                "liaison_hand_out_duration_seconds",
                 "liaison_connections",
                 "liaison_reconcile_queue_depth",
                 "liaison_connection_token_expiry_timestamp_seconds",

@@ -8,8 +8,10 @@ mod leadership;
 pub mod manifests;
 mod metrics;
 mod reference;
+mod served;
 mod settings;
 mod telemetry;
+mod tokens;
 pub mod uninstall;
 mod yaml;
 
@@ -26,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::admission::authority::Standing;
+use crate::cluster::certificates::Standing;
 use crate::cluster::consent::{Desk, Snapshots};
 use crate::cluster::load_or_create_keyring;
 use crate::domain::connection;
@@ -35,9 +37,9 @@ use crate::ports::{CallObserver, Clock, Leadership, SelfReport, Telemetry};
 use crate::provider::{EgressPolicy, HostAndPort, HttpProvider, ProviderSettings};
 use crate::web;
 
-use admission::Admission;
 use leadership::Candidate;
 use metrics::Metrics;
+use served::{Means, Served};
 
 pub use settings::Settings;
 
@@ -69,9 +71,11 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let closing = CancellationToken::new();
     let mut listeners = JoinSet::new();
-    let (standing, admission) = watch::channel(Err("waiting for admission to begin".to_owned()));
-    let report =
-        Arc::new(Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new(), admission });
+    let (admission, admission_stands) = watch::channel(Err("waiting for admission to begin".to_owned()));
+    let (tokens, tokens_stand) = watch::channel(Err("waiting for the token endpoint to begin".to_owned()));
+    let standings = vec![admission_stands, tokens_stand];
+    let report = Report { metrics: Arc::clone(&metrics), ready: std::sync::OnceLock::new(), standings };
+    let report = Arc::new(report);
     let internal = web::internal::router(Arc::clone(&report) as Arc<dyn SelfReport>);
     listeners.spawn(serve(settings.internal_address, internal, closing.clone()));
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -85,7 +89,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
 
     let parts = Acting { client, provider, metrics, clock, keyring, decisions, snapshots };
     let outcome = tokio::select! {
-        outcome = act(&settings, parts, report, standing) => outcome,
+        outcome = act(&settings, parts, report, [admission, tokens]) => outcome,
         ended = listeners.join_next() => match ended {
             Some(Ok(Err(error))) => Err(error),
             _ => Err(anyhow::anyhow!("a listener has ended")),
@@ -120,22 +124,21 @@ async fn act(
     settings: &Settings,
     parts: Acting,
     report: Arc<Report>,
-    standing: watch::Sender<Standing>,
+    standings: [watch::Sender<Standing>; 2],
 ) -> anyhow::Result<()> {
-    let Acting { client, provider, metrics, clock, keyring, decisions, snapshots } = parts;
     let stop = CancellationToken::new();
-    let telemetry = Arc::clone(&metrics) as Arc<dyn Telemetry>;
-    let mut admission = Admission::start(settings, &client, &keyring, &clock, telemetry, standing);
+    let mut served = serve_callers(settings, &parts, standings);
+    let Acting { client, provider, metrics, clock, keyring, decisions, snapshots } = parts;
     let candidate = Candidate::stand(&client, settings, Arc::clone(&clock)).await?;
     let _ = report.ready.set(());
     let mut terminated = std::pin::pin!(terminated());
     tracing::info!(identity = settings.identity, "standing for leadership");
     tokio::select! {
         led = candidate.until(true) => led?,
-        error = admission.ended() => return Err(error),
+        error = served.ended() => return Err(error),
         () = &mut terminated => {
             candidate.resign().await;
-            admission.close().await;
+            served.close().await;
             return Ok(());
         }
     }
@@ -157,8 +160,8 @@ async fn act(
         () = &mut working => true,
         _ = candidate.until(false) => true,
         () = &mut terminated => false,
-        error = admission.ended() => {
-            tracing::error!(%error, "admission has ended");
+        error = served.ended() => {
+            tracing::error!(%error, "a listener has ended");
             true
         }
     };
@@ -166,12 +169,31 @@ async fn act(
     stop.cancel();
     let finished = tokio::time::timeout(settings.provider_timeout * 2, working).await;
     candidate.resign().await;
-    admission.close().await;
+    served.close().await;
     if finished.is_err() {
         tracing::warn!("a pass did not end in time");
     }
     anyhow::ensure!(!lost, "leadership was lost; a new process stands for it again");
     Ok(())
+}
+
+/// Begins what every replica answers, whether it leads or not: the API server, and workloads.
+fn serve_callers(
+    settings: &Settings,
+    parts: &Acting,
+    [admission, tokens]: [watch::Sender<Standing>; 2],
+) -> Served {
+    let means = Means {
+        client: parts.client.clone(),
+        keyring: Arc::clone(&parts.keyring),
+        clock: Arc::clone(&parts.clock),
+        telemetry: Arc::clone(&parts.metrics) as Arc<dyn Telemetry>,
+        namespace: settings.namespace.clone(),
+    };
+    let mut served = Served::default();
+    admission::start(settings, &means, &mut served, admission);
+    tokens::start(settings, &means, &mut served, tokens);
+    served
 }
 
 fn decisions(settings: &Settings) -> connection::Settings {
@@ -225,7 +247,8 @@ async fn terminated() {
 struct Report {
     metrics: Arc<Metrics>,
     ready: std::sync::OnceLock<()>,
-    admission: watch::Receiver<Standing>,
+    /// How the listeners stand that callers have to trust.
+    standings: Vec<watch::Receiver<Standing>>,
 }
 
 impl SelfReport for Report {
@@ -234,7 +257,10 @@ impl SelfReport for Report {
             .get()
             .copied()
             .ok_or_else(|| "waiting for the API server, the keyring and the lease\n".to_owned())?;
-        self.admission.borrow().clone().map_err(|cause| format!("{cause}\n"))
+        for standing in &self.standings {
+            standing.borrow().clone().map_err(|cause| format!("{cause}\n"))?;
+        }
+        Ok(())
     }
 
     fn metrics(&self) -> String {

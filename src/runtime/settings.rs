@@ -50,6 +50,18 @@ pub struct Settings {
     #[arg(long = "admission-host", env = "LIAISON_ADMISSION_HOSTS", value_delimiter = ',')]
     pub admission_hosts: Vec<String>,
 
+    /// Listener for workloads that ask for a credential
+    #[arg(long, env = "LIAISON_TOKEN_ADDRESS", default_value = "0.0.0.0:8444")]
+    pub token_address: SocketAddr,
+
+    /// Name or address under which workloads reach that listener; may be repeated. Without one there is no token endpoint
+    #[arg(long = "token-host", env = "LIAISON_TOKEN_HOSTS", value_delimiter = ',')]
+    pub token_hosts: Vec<String>,
+
+    /// Audience that a workload's `ServiceAccount` token has to be made for
+    #[arg(long, env = "LIAISON_TOKEN_AUDIENCE", default_value = "liaison.dev", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub token_audience: String,
+
     /// Provider exempt from the egress guard, as host:port; may be repeated. Only these may be spoken to without TLS
     #[arg(long = "egress-exception", env = "LIAISON_EGRESS_EXCEPTIONS", value_delimiter = ',')]
     pub egress_exceptions: Vec<HostAndPort>,

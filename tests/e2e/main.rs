@@ -15,3 +15,5 @@ mod observability;
 mod own_control_plane;
 mod people;
 mod rows;
+mod tokens;
+mod workload;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::support::control_plane::ControlPlane;
 use crate::support::free_port;
 use crate::support::identity_provider::Zitadel;
-use crate::support::installation::{AdmissionPort, apply_rendered, operator_rights};
+use crate::support::installation::{AdmissionPort, TokenPort, apply_rendered, operator_rights};
 use crate::support::oidc_provider::OidcProvider;
 use crate::support::operator::{Operator, OperatorOptions, make_namespace};
 use crate::support::strict_provider::StrictProvider;
@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub internal_url: String,
     /// Where browsers reach the operator.
     pub public_url: String,
+    /// Where workloads ask the operator.
+    pub token_url: String,
     people: Mutex<Vec<String>>,
     stock: Mutex<Vec<TcpListener>>,
     operator: Mutex<Operator>,
@@ -60,6 +62,7 @@ impl World {
             let settings = OperatorSettings {
                 // An existing cluster's API server does not reach this machine's loopback.
                 admission: if control_plane.is_own() { Some(AdmissionPort::take()?) } else { None },
+                tokens: Some(TokenPort::take()?),
                 ..OperatorSettings::new("world")?
             };
             let public_url = settings.public_url();
@@ -87,6 +90,7 @@ impl World {
                 untouched,
                 internal_url: settings.internal_url(),
                 public_url,
+                token_url: settings.tokens.context("a token endpoint")?.url(),
                 people: Mutex::new(people),
                 stock: Mutex::new(stock),
                 operator: Mutex::new(operator),
@@ -137,6 +141,8 @@ pub(crate) struct OperatorSettings {
     pub replica_of: Option<u16>,
     /// Where the API server asks it, if it does.
     pub admission: Option<AdmissionPort>,
+    /// Where workloads ask it, if they do.
+    pub tokens: Option<TokenPort>,
     pub exceptions: Vec<String>,
     pub refresh_fraction: f64,
     pub lease_seconds: u64,
@@ -153,6 +159,7 @@ impl OperatorSettings {
             public_port: free_port()?,
             replica_of: None,
             admission: None,
+            tokens: None,
             exceptions: Vec::new(),
             refresh_fraction: 0.5,
             lease_seconds: 15,
@@ -188,6 +195,11 @@ impl OperatorSettings {
             make_namespace(control_plane).await?;
             admission.install(control_plane)?;
             arguments.extend(admission.arguments());
+        }
+        if let Some(tokens) = self.tokens {
+            make_namespace(control_plane).await?;
+            TokenPort::install(control_plane)?;
+            arguments.extend(tokens.arguments());
         }
         // Without another wish it has the rights that the chart gives, so that a missing one is noticed.
         let kubeconfig = match &self.kubeconfig {

@@ -96,6 +96,31 @@ impl AdmissionPort {
     }
 }
 
+/// Where workloads ask the operator of a test.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenPort(pub u16);
+
+impl TokenPort {
+    /// A free one.
+    pub fn take() -> Result<Self> {
+        Ok(Self(free_port()?))
+    }
+
+    pub fn url(self) -> String {
+        format!("https://127.0.0.1:{}/token", self.0)
+    }
+
+    /// The operator's flags.
+    pub fn arguments(self) -> [String; 2] {
+        [format!("--token-address=127.0.0.1:{}", self.0), "--token-host=127.0.0.1".to_owned()]
+    }
+
+    /// Applies the chart's ConfigMap, in which workloads find whom to trust, and their right to read it.
+    pub fn install(control_plane: &ControlPlane) -> Result<()> {
+        apply_rendered(control_plane, "token-authority", &["--show-only=templates/token-authority.yaml"])
+    }
+}
+
 /// Applies a part of what the chart renders.
 pub fn apply_rendered(control_plane: &ControlPlane, part: &str, options: &[&str]) -> Result<()> {
     let template = ["template", RELEASE, "charts/liaison", "--namespace", OPERATOR_NAMESPACE];

@@ -94,6 +94,12 @@
   verbs:
   - create
 - apiGroups:
+  - authentication.k8s.io
+  resources:
+  - tokenreviews
+  verbs:
+  - create
+- apiGroups:
   - rbac.authorization.k8s.io
   resources:
   - roles
@@ -220,6 +226,15 @@
   - list
   - create
   - patch
+- apiGroups:
+  - ''
+  resourceNames:
+  - liaison-token-ca
+  resources:
+  - configmaps
+  verbs:
+  - get
+  - patch
 {{- end }}
 {{- define "liaison.rules.some.cluster" -}}
 - apiGroups:
@@ -269,6 +284,12 @@
   - authorization.k8s.io
   resources:
   - subjectaccessreviews
+  verbs:
+  - create
+- apiGroups:
+  - authentication.k8s.io
+  resources:
+  - tokenreviews
   verbs:
   - create
 - apiGroups:
@@ -444,6 +465,15 @@
   - watch
   - list
   - create
+  - patch
+- apiGroups:
+  - ''
+  resourceNames:
+  - liaison-token-ca
+  resources:
+  - configmaps
+  verbs:
+  - get
   - patch
 - apiGroups:
   - ''

@@ -24,6 +24,12 @@
   value: {{ ternary (include "liaison.fullname" .) "" .Values.admission.enabled | quote }}
 - name: LIAISON_ADMISSION_HOSTS
   value: {{ include "liaison.admission.host" . | quote }}
+- name: LIAISON_TOKEN_ADDRESS
+  value: {{ printf "%s:8444" .Values.listenAddress | quote }}
+- name: LIAISON_TOKEN_HOSTS
+  value: {{ include "liaison.token.hosts" . | quote }}
+- name: LIAISON_TOKEN_AUDIENCE
+  value: {{ .Values.tokenEndpoint.audience | quote }}
 - name: LIAISON_LEASE_SECONDS
   value: {{ .Values.leaderElection.leaseSeconds | quote }}
 - name: LIAISON_CONCURRENCY
@@ -84,5 +90,13 @@ secret:
 {{- (urlParse .Values.admission.url).hostname }}
 {{- else }}
 {{- printf "%s-admission.%s.svc" (include "liaison.fullname" .) .Release.Namespace }}
+{{- end }}
+{{- end }}
+
+{{- /* The names that the certificate of the token endpoint is made for; nothing where it is off. */}}
+{{- define "liaison.token.hosts" -}}
+{{- if .Values.tokenEndpoint.enabled }}
+{{- $service := printf "%s-token.%s" (include "liaison.fullname" .) .Release.Namespace }}
+{{- join "," (concat (list (printf "%s.svc" $service) $service) .Values.tokenEndpoint.hosts) }}
 {{- end }}
 {{- end }}

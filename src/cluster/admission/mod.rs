@@ -2,13 +2,10 @@
 //! watches show and what it looks up, and writes nothing.
 
 mod asked;
-pub mod authority;
-mod certificates;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
@@ -29,7 +26,7 @@ use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
-use super::watch::{self, Watched};
+use super::watch::{self, kept};
 use super::{Guarded, connector, folder, policy};
 use asked::Asked;
 
@@ -294,30 +291,6 @@ impl AdmissionDesk for Desk {
         }
         Ok(response)
     }
-}
-
-/// Reads a watch into its store for as long as the tasks live, and tells what is gone.
-fn kept<K>(
-    watched: Watched<Guarded<K>>,
-    tasks: &mut JoinSet<()>,
-    forget: impl Fn(&Guarded<K>) + Send + 'static,
-) -> Store<Guarded<K>>
-where
-    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
-{
-    let (mut changes, store) = (watched.changes, watched.store.clone());
-    tasks.spawn(async move {
-        while let Some(change) = changes.next().await {
-            match change {
-                Ok(object) if store.get(&ObjectRef::from_obj(&object)).is_none() => forget(&object),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "a watch for admission was interrupted and is begun again");
-                }
-            }
-        }
-    });
-    watched.store
 }
 
 fn fault(action: &'static str) -> impl FnOnce(kube::Error) -> ReviewFault {

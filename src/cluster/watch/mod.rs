@@ -19,6 +19,7 @@ use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, watc
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::api::names::{BINDING_LABEL, CREDENTIALS_LABEL, FOLDER_LABEL, TOKEN_LABEL};
 use crate::domain::folder::Territory;
@@ -271,6 +272,30 @@ where
         receiver.recv().await.map(|reference| (reference, receiver))
     })
     .boxed()
+}
+
+/// Reads a watch into its store for as long as the tasks live, and tells what is gone.
+pub(super) fn kept<K>(
+    watched: Watched<Guarded<K>>,
+    tasks: &mut JoinSet<()>,
+    forget: impl Fn(&Guarded<K>) + Send + 'static,
+) -> Store<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
+    let (mut changes, store) = (watched.changes, watched.store.clone());
+    tasks.spawn(async move {
+        while let Some(change) = changes.next().await {
+            match change {
+                Ok(object) if store.get(&ObjectRef::from_obj(&object)).is_none() => forget(&object),
+                Ok(_) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a watch was interrupted and is begun again");
+                }
+            }
+        }
+    });
+    watched.store
 }
 
 /// Selects the Secrets whose owners allow their use.

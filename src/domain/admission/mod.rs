@@ -3,7 +3,6 @@
 //! A ruling looks at more than the API server knows (the Connector, other folders). It is made by the same functions as
 //! the conditions, so that who slips past admission reads the same words in the status.
 
-pub mod authorities;
 mod connection;
 mod consent_request;
 mod folder;

@@ -180,3 +180,11 @@ fn only_the_token_that_was_judged_is_handed_out_and_only_while_it_lasts(
     let said = said.map(|refusal| (matches!(refusal, Refusal::Waits(_)), refusal.blocked().reason));
     assert_eq!(said, refused);
 }
+
+#[test]
+fn a_token_in_its_last_second_is_of_no_use() {
+    let end = at(NOW);
+    assert_eq!(lasting("crm", Some(end), end - SignedDuration::from_secs(1)), Ok(()));
+    assert!(lasting("crm", Some(end), end - SignedDuration::from_millis(999)).is_err());
+    assert_eq!(lasting("crm", None, end), Ok(()));
+}

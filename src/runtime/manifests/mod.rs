@@ -1,5 +1,5 @@
-//! Admission's objects, written once in `admission.yaml`: the chart's template is made from it, and `liaison manifests`
-//! prints it for clusters without Helm.
+//! Admission's objects, written once in `admission.yaml`, and those of the token endpoint in `tokens.yaml`: the chart's
+//! templates are made from them, and `liaison manifests` prints them for clusters without Helm.
 
 use anyhow::Context as _;
 use clap::Args;
@@ -11,9 +11,13 @@ use crate::api::crds;
 use super::yaml;
 
 const SOURCE: &str = include_str!("admission.yaml");
+const TOKENS_SOURCE: &str = include_str!("tokens.yaml");
 
 /// The template that installs admission's objects.
 pub const CHART_PATH: &str = "charts/liaison/templates/admission.yaml";
+
+/// The template that installs those of the token endpoint.
+pub const TOKENS_CHART_PATH: &str = "charts/liaison/templates/token-authority.yaml";
 
 /// Settings of `liaison manifests`.
 #[derive(Args, Clone, Debug)]
@@ -36,19 +40,21 @@ pub struct Settings {
     pub admission_url: Option<Url>,
 }
 
-/// The CRDs and admission's objects, as a YAML stream.
+/// The CRDs, admission's objects and the token endpoint's, as a YAML stream.
 pub fn all(settings: &Settings) -> anyhow::Result<String> {
     let mut text = String::new();
     for crd in crds::all() {
         text.push_str("---\n");
         text.push_str(&yaml::text(&crd).context("write a CRD")?);
     }
-    text.push_str("---\n");
-    text.push_str(&admission(settings));
+    for objects in printed(settings) {
+        text.push_str("---\n");
+        text.push_str(&objects);
+    }
     Ok(text)
 }
 
-fn admission(settings: &Settings) -> String {
+fn printed(settings: &Settings) -> [String; 2] {
     let Settings { name, namespace, .. } = settings;
     let operator =
         settings.operator.clone().unwrap_or_else(|| format!("system:serviceaccount:{namespace}:{name}"));
@@ -60,11 +66,12 @@ fn admission(settings: &Settings) -> String {
             .map_or_else(|| json!({ "service": service }), |url| json!({ "url": format!("{url}{path}") }));
         client.to_string()
     };
-    filled(&Texts { name, namespace, operator: &operator, labels: &labels.to_string() }, client)
+    let texts = Texts { name, namespace, operator: &operator, labels: &labels.to_string() };
+    [filled(SOURCE, &texts, &client), filled(TOKENS_SOURCE, &texts, &client)]
 }
 
-/// The same as a template of the chart.
-pub fn chart_template() -> String {
+/// The same as templates of the chart, by their paths.
+pub fn chart_templates() -> [(&'static str, String); 2] {
     let texts = Texts {
         name: "{{ include `liaison.fullname` . }}",
         namespace: "{{ .Release.Namespace }}",
@@ -72,13 +79,19 @@ pub fn chart_template() -> String {
         labels: "\n    {{- include `liaison.labels` . | nindent 4 }}",
     };
     let client = |path: &str| format!("{{{{ include `liaison.admission.client` (list . `{path}`) }}}}");
-    format!(
-        "{{{{- /* Made by `make generate` from src/runtime/manifests/admission.yaml; do not edit. */}}}}
-{{{{- if .Values.admission.enabled }}}}
-{}{{{{- end }}}}
-",
-        filled(&texts, client).replace("labels: \n", "labels:\n")
-    )
+    let template = |source, file: &str, condition: &str| {
+        let objects = filled(source, &texts, &client).replace("labels: \n", "labels:\n");
+        format!(
+            "{{{{- /* Made by `make generate` from src/runtime/manifests/{file}; do not edit. */}}}}
+{{{{- if .Values.{condition} }}}}
+{objects}{{{{- end }}}}
+"
+        )
+    };
+    [
+        (CHART_PATH, template(SOURCE, "admission.yaml", "admission.enabled")),
+        (TOKENS_CHART_PATH, template(TOKENS_SOURCE, "tokens.yaml", "tokenEndpoint.enabled")),
+    ]
 }
 
 struct Texts<'a> {
@@ -88,8 +101,8 @@ struct Texts<'a> {
     labels: &'a str,
 }
 
-fn filled(texts: &Texts<'_>, client: impl Fn(&str) -> String) -> String {
-    let named = SOURCE
+fn filled(source: &str, texts: &Texts<'_>, client: &impl Fn(&str) -> String) -> String {
+    let named = source
         .replace("$(NAMESPACE)", texts.namespace)
         .replace("$(NAME)", texts.name)
         .replace("$(OPERATOR)", texts.operator)
@@ -110,8 +123,9 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::cluster::certificates::TOKEN_AUTHORITY_CONFIG_MAP;
 
-    fn printed(admission_url: Option<&str>) -> Vec<Value> {
+    fn objects(admission_url: Option<&str>) -> Vec<Value> {
         let settings = Settings {
             name: "ours".to_owned(),
             namespace: "home".to_owned(),
@@ -131,10 +145,10 @@ mod tests {
             let hooks = objects.iter().filter_map(|object| object["webhooks"].as_array()).flatten();
             hooks.map(|webhook| webhook["clientConfig"].clone()).collect()
         };
-        let by_url = hooks(&printed(Some("https://127.0.0.1:8443")));
+        let by_url = hooks(&objects(Some("https://127.0.0.1:8443")));
         assert_eq!(by_url.len(), 5);
         assert_eq!(by_url[0], json!({ "url": "https://127.0.0.1:8443/admission/consent-requests" }));
-        let by_service = hooks(&printed(None));
+        let by_service = hooks(&objects(None));
         let service =
             json!({ "namespace": "home", "name": "ours-admission", "path": "/admission/consent-requests" });
         assert_eq!(by_service[0], json!({ "service": service }));
@@ -142,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_policy_is_bound_and_everything_bears_our_label() {
-        let objects = printed(None);
+        let objects = objects(None);
         let named = |kind: &str| -> Vec<String> {
             let of_kind = objects.iter().filter(|object| object["kind"] == kind);
             of_kind.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
@@ -154,6 +168,9 @@ mod tests {
         {
             assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/part-of"], "liaison");
         }
+        let config_map = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap();
+        let (name, namespace) = (&config_map["metadata"]["name"], &config_map["metadata"]["namespace"]);
+        assert_eq!((name.as_str(), namespace.as_str()), (Some(TOKEN_AUTHORITY_CONFIG_MAP), Some("home")));
         let text = serde_json::to_string(&objects).unwrap();
         assert!(text.contains("system:serviceaccount:home:ours"));
     }

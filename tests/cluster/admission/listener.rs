@@ -7,7 +7,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse};
-use liaison::ports::{AdmissionDesk, Admitted, ReviewFault, Reviewed, Telemetry};
+use liaison::ports::{AdmissionDesk, Admitted, HandOut, ReviewFault, Reviewed, Telemetry};
 use liaison::web::admission::router;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -45,6 +45,7 @@ impl Telemetry for Told {
     fn admitted(&self, subject: Reviewed, operation: &'static str, outcome: Admitted, _: Duration) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((subject, operation, outcome));
     }
+    fn handed_out(&self, _: HandOut, _: Duration) {}
 }
 
 fn review(name: &str) -> Value {

@@ -15,12 +15,13 @@ mod own_control_plane {
     use kube::core::DynamicObject;
     use kube::core::admission::{AdmissionRequest, AdmissionResponse};
     use kube::{Api, Client};
-    use liaison::cluster::admission::authority::Keeper;
-    use liaison::domain::admission::authorities::Lifetimes;
+    use liaison::cluster::certificates::{ADMISSION, Keeper, TrustedWebhooks};
+    use liaison::domain::authorities::Lifetimes;
     use liaison::ports::{
-        AdmissionDesk, Admitted, CertificateHolder, Clock, Leaf, ReviewFault, Reviewed, Telemetry,
+        AdmissionDesk, Admitted, CertificateHolder, Clock, HandOut, Leaf, ReviewFault, Reviewed, Telemetry,
     };
-    use liaison::web::admission::{ServingCertificate, router, serve};
+    use liaison::web::admission::router;
+    use liaison::web::tls::{ServingCertificate, serve};
     use serde_json::json;
     use tokio::sync::watch;
     use tokio_util::sync::CancellationToken;
@@ -85,6 +86,7 @@ mod own_control_plane {
         fn running(&self, _: &'static str, _: i64) {}
         fn token_requested(&self, _: &str, _: Duration) {}
         fn admitted(&self, _: Reviewed, _: &'static str, _: Admitted, _: Duration) {}
+        fn handed_out(&self, _: HandOut, _: Duration) {}
     }
 
     fn keeper(
@@ -95,7 +97,11 @@ mod own_control_plane {
         let keeper = Keeper {
             client: client.clone(),
             namespace: "liaison-system".to_owned(),
-            configuration: "liaison".to_owned(),
+            listener: ADMISSION,
+            publication: Box::new(TrustedWebhooks {
+                client: client.clone(),
+                configuration: "liaison".to_owned(),
+            }),
             hosts: vec!["127.0.0.1".to_owned()],
             clock: Arc::new(RealClock),
             lifetimes: LIFETIMES,

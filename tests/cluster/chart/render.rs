@@ -136,7 +136,8 @@ fn the_public_service_leads_to_the_public_listener_alone() -> Result<()> {
         let ports = object(&objects, "Service", name)?["spec"]["ports"].as_array().context("ports")?;
         Ok(ports.iter().filter_map(|port| port["targetPort"].as_str().map(ToOwned::to_owned)).collect())
     };
-    assert_eq!(names(&objects, "Service").len(), 3);
+    assert_eq!(names(&objects, "Service").len(), 4);
+    assert_eq!(targets("liaison-token")?, ["token"]);
     assert_eq!(targets("liaison-admission")?, ["admission"]);
     assert_eq!(targets("liaison")?, ["public"]);
     assert_eq!(targets("liaison-internal")?, ["internal"]);
@@ -147,6 +148,7 @@ fn the_public_service_leads_to_the_public_listener_alone() -> Result<()> {
             {"name": "public", "containerPort": 8400},
             {"name": "internal", "containerPort": 8401},
             {"name": "admission", "containerPort": 8443},
+            {"name": "token", "containerPort": 8444},
         ])
     );
     Ok(())
@@ -189,7 +191,10 @@ fn network_policies_treat_the_listeners_apart() -> Result<()> {
     let objects = render(&["--set-json", from])?;
     let mut policies = names(&objects, "NetworkPolicy");
     policies.sort_unstable();
-    assert_eq!(policies, ["liaison-admission", "liaison-egress", "liaison-internal", "liaison-public"]);
+    assert_eq!(
+        policies,
+        ["liaison-admission", "liaison-egress", "liaison-internal", "liaison-public", "liaison-token"]
+    );
     let ingress =
         |name| Ok::<_, anyhow::Error>(&object(&objects, "NetworkPolicy", name)?["spec"]["ingress"][0]);
     assert_eq!(ingress("liaison-public")?["from"], Value::Null);
@@ -221,12 +226,34 @@ fn the_api_server_asks_by_the_service_or_by_the_address_of_the_values() -> Resul
     let url = json!({ "url": "https://admission.example.com:9443/admission/folders" });
     assert!(clients(&by_url).contains(&url), "{:?}", clients(&by_url));
     assert_eq!(variable(&by_url, "LIAISON_ADMISSION_HOSTS")?, "admission.example.com");
-    assert_eq!(names(&by_url, "Service").len(), 2);
+    assert_eq!(names(&by_url, "Service").len(), 3);
 
     let off = render(&["--set=admission.enabled=false"])?;
     assert_eq!(variable(&off, "LIAISON_ADMISSION_CONFIGURATION")?, "");
     assert!(clients(&off).is_empty() && names(&off, "ValidatingAdmissionPolicy").is_empty());
-    assert_eq!(names(&off, "Service").len(), 2);
+    assert_eq!(names(&off, "Service").len(), 3);
+    Ok(())
+}
+
+#[test]
+fn workloads_reach_the_token_endpoint_by_its_service_and_learn_whom_to_trust() -> Result<()> {
+    let objects = render(&["--set=tokenEndpoint.hosts={tokens.example.com},tokenEndpoint.audience=ours"])?;
+    let variable = |objects: &[Value], name: &str| -> Result<Value> {
+        let environment = container(objects)?["env"].as_array().context("environment")?.clone();
+        let found = environment.into_iter().find(|variable| variable["name"] == name);
+        Ok(found.context("variable")?["value"].clone())
+    };
+    let hosts = "liaison-token.liaison-system.svc,liaison-token.liaison-system,tokens.example.com";
+    assert_eq!(variable(&objects, "LIAISON_TOKEN_HOSTS")?, hosts);
+    assert_eq!(variable(&objects, "LIAISON_TOKEN_AUDIENCE")?, "ours");
+    // The operator writes it; an upgrade must not take it away again.
+    assert_eq!(object(&objects, "ConfigMap", "liaison-token-ca")?.get("data"), None);
+
+    let off = render(&["--set=tokenEndpoint.enabled=false"])?;
+    assert_eq!(variable(&off, "LIAISON_TOKEN_HOSTS")?, "");
+    assert!(!names(&off, "Service").contains(&"liaison-token"));
+    assert!(!names(&off, "Role").contains(&"liaison-token-ca"));
+    assert!(!names(&off, "ConfigMap").contains(&"liaison-token-ca"));
     Ok(())
 }
 

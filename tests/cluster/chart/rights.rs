@@ -163,7 +163,8 @@ fn roles_and_bindings_are_touched_by_name_alone() {
 #[test]
 fn the_operator_is_given_its_own_roles_and_no_other() -> Result<()> {
     let objects = render(&[])?;
-    let bindings = [of_kind(&objects, "ClusterRoleBinding"), of_kind(&objects, "RoleBinding")].concat();
+    let mut bindings = [of_kind(&objects, "ClusterRoleBinding"), of_kind(&objects, "RoleBinding")].concat();
+    bindings.retain(|binding| binding["metadata"]["name"] != WORKLOADS);
     assert_eq!(bindings.len(), 4);
     for binding in bindings {
         let name = &binding["metadata"]["name"];
@@ -172,5 +173,29 @@ fn the_operator_is_given_its_own_roles_and_no_other() -> Result<()> {
         assert_eq!(subjects.len(), 1);
         assert_eq!((&subjects[0]["kind"], &subjects[0]["name"]), (&"ServiceAccount".into(), name));
     }
+    Ok(())
+}
+
+/// The role of all workloads, and its binding.
+const WORKLOADS: &str = "liaison-token-ca";
+
+#[test]
+fn every_workload_may_read_whom_to_trust_and_nothing_else() -> Result<()> {
+    let objects = render(&[])?;
+    let expected = Access {
+        group: "",
+        resource: "configmaps",
+        verbs: &["get"],
+        named: Named::Exactly("liaison-token-ca"),
+    };
+    assert_eq!(rendered(object(&objects, "Role", WORKLOADS)?)?, declared(&[expected]));
+    let binding = object(&objects, "RoleBinding", WORKLOADS)?;
+    assert_eq!(binding["roleRef"]["name"], WORKLOADS);
+    let subjects = binding["subjects"].as_array().context("subjects")?;
+    assert_eq!(subjects.len(), 1);
+    assert_eq!(
+        (&subjects[0]["kind"], &subjects[0]["name"]),
+        (&"Group".into(), &"system:serviceaccounts".into())
+    );
     Ok(())
 }

@@ -19,6 +19,7 @@ mod replicas;
 mod rotating_provider;
 mod scenarios;
 mod territory;
+mod token_endpoint;
 
 use std::io::Write as _;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ use crate::domain::connection::{Observed, at, person, prepare};
 use crate::domain::folder::Territory;
 use crate::envelope::{Keyring, TokenRecord};
 use crate::oauth::message::{Request, Response, SendFailure};
-use crate::ports::{Admitted, Clock, Leadership, ProviderClient, Reviewed, Telemetry};
+use crate::ports::{Admitted, Clock, HandOut, Leadership, ProviderClient, Reviewed, Telemetry};
 
 /// The time of all tests: the first token is due for a refresh, and valid.
 const NOW: i64 = 3000;
@@ -58,6 +58,7 @@ impl Telemetry for Silent {
     fn running(&self, _: &'static str, _: i64) {}
     fn token_requested(&self, _: &str, _: Duration) {}
     fn admitted(&self, _: Reviewed, _: &'static str, _: Admitted, _: Duration) {}
+    fn handed_out(&self, _: HandOut, _: Duration) {}
 }
 
 /// A provider: what it answers in turn, what it was sent, and what happens elsewhere while it thinks.

@@ -1,4 +1,4 @@
-//! The certificates of the listener for admission: an authority of our own, and leaves from it.
+//! An authority of our own, and leaves from it.
 
 use std::time::Duration;
 
@@ -28,9 +28,9 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    pub(super) fn make(made: Timestamp, valid: Duration) -> Result<Self, rcgen::Error> {
+    pub(super) fn make(purpose: &str, made: Timestamp, valid: Duration) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate()?;
-        let mut parameters = parameters_of(made);
+        let mut parameters = parameters_of(purpose, made);
         (parameters.not_before, parameters.not_after) = validity(made, valid);
         let certificate = parameters.self_signed(&key)?.pem();
         Ok(Self { made, certificate, key: key.serialize_pem() })
@@ -39,14 +39,15 @@ impl Authority {
     /// A leaf for these DNS names and addresses.
     pub(super) fn issue(
         &self,
+        purpose: &str,
         names: &[String],
         now: Timestamp,
         valid: Duration,
     ) -> Result<Leaf, rcgen::Error> {
-        let issuer = Issuer::new(parameters_of(self.made), KeyPair::from_pem(&self.key)?);
+        let issuer = Issuer::new(parameters_of(purpose, self.made), KeyPair::from_pem(&self.key)?);
         let key = KeyPair::generate()?;
         let mut parameters = CertificateParams::new(names)?;
-        parameters.distinguished_name.push(DnType::CommonName, "liaison admission");
+        parameters.distinguished_name.push(DnType::CommonName, format!("liaison {purpose}"));
         parameters.use_authority_key_identifier_extension = true;
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -58,9 +59,9 @@ impl Authority {
 
 /// The same for the authority's certificate and for what it signs. Each authority has a name of its own, so that
 /// whoever checks a leaf finds the right one.
-fn parameters_of(made: Timestamp) -> CertificateParams {
+fn parameters_of(purpose: &str, made: Timestamp) -> CertificateParams {
     let mut parameters = CertificateParams::default();
-    let name = format!("liaison admission authority {}", made.as_millisecond());
+    let name = format!("liaison {purpose} authority {}", made.as_millisecond());
     parameters.distinguished_name = rcgen::DistinguishedName::new();
     parameters.distinguished_name.push(DnType::CommonName, name);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

@@ -3,7 +3,7 @@
 //! What is judged is the Connection as the operator last recorded it, and what holds without the operator: that it is
 //! suspended, or goes.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::api::connection::ConnectionStatus;
 use crate::api::{AuthType, Connection, ConnectionSpec};
@@ -13,8 +13,19 @@ use super::connection::Blocked;
 use super::policy::{self, EffectivePolicy, SecretChoice};
 use super::reason::{Fixer, Reason};
 
+mod binding;
+mod caller;
+mod wanted;
+
 #[cfg(test)]
 mod tests;
+
+pub use binding::{BindingFault, Bound, bound_connection, fits};
+pub use caller::{Caller, caller};
+pub use wanted::{Wanted, wanted};
+
+/// What is left of a token that is handed out, at least.
+const LEAST: SignedDuration = SignedDuration::from_secs(1);
 
 /// What may be handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +73,19 @@ impl StaticHandOut {
             return Self::LentBy(lender.to_owned());
         }
         policy.hands_out_static().map_or_else(|by| Self::DeniedBy(by.to_owned()), |()| Self::Allowed)
+    }
+}
+
+impl StaticHandOut {
+    /// What was last recorded of the policies that govern a Connection.
+    pub fn recorded(connection: &Connection) -> Self {
+        let source = connection.status.as_ref().and_then(|status| status.credential_source.as_deref());
+        if let Some(lender) = source.and_then(|source| source.strip_prefix("Policy/")) {
+            return Self::LentBy(lender.to_owned());
+        }
+        let policy = connection.status.as_ref().and_then(|status| status.policy.as_ref());
+        let denied_by = policy.and_then(|policy| policy.static_hand_out_denied_by.clone());
+        denied_by.map_or(Self::Allowed, Self::DeniedBy)
     }
 }
 
@@ -139,7 +163,12 @@ pub fn judge_record(name: &str, judged: i64, record: RecordedToken, now: Timesta
             format!("connection \"{name}\" has a new token that has not been looked at yet"),
         ));
     }
-    if record.expires_at.is_some_and(|expires_at| expires_at <= now) {
+    lasting(name, record.expires_at, now)
+}
+
+/// Whether a token lasts for long enough to be of use: expiries are told in whole seconds.
+pub fn lasting(name: &str, expires_at: Option<Timestamp>, now: Timestamp) -> Result<(), Refusal> {
+    if expires_at.is_some_and(|expires_at| expires_at.duration_since(now) < LEAST) {
         return Err(Refusal::waits(
             Reason::TokenExpired,
             format!("the token of connection \"{name}\" has expired; a new one is being asked for"),

@@ -1,9 +1,10 @@
-//! When the certificate authority of the admission listener is replaced.
+//! When the certificate authority of a listener is replaced.
 //!
 //! ```text
 //! new authority ──settle──► leaves are issued from it ──leaf──► the last leaf of the old one has ended ──settle──► the old one goes
 //! ```
-//! All authorities that are there are trusted, so that at no moment a leaf is served that the API server does not know.
+//! All authorities that are there are trusted, so that at no moment a leaf is served that a caller does not know
+//! who has read them since the last one was added.
 
 use std::time::Duration;
 
@@ -20,11 +21,20 @@ pub struct Lifetimes {
     pub settle: Duration,
 }
 
-impl Default for Lifetimes {
-    fn default() -> Self {
-        let day = Duration::from_hours(24);
-        Self { authority: 180 * day, leaf: 10 * day, settle: Duration::from_mins(30) }
-    }
+impl Lifetimes {
+    /// For callers that are told at once, as the API server is.
+    pub const TOLD: Self = Self {
+        authority: Duration::from_hours(180 * 24),
+        leaf: Duration::from_hours(10 * 24),
+        settle: Duration::from_mins(30),
+    };
+
+    /// For callers that read now and then whom to trust, such as a process at its start.
+    pub const READ: Self = Self {
+        authority: Duration::from_hours(730 * 24),
+        leaf: Duration::from_hours(10 * 24),
+        settle: Duration::from_hours(90 * 24),
+    };
 }
 
 /// What to do about the authorities that are there.
