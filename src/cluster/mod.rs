@@ -107,6 +107,21 @@ pub struct Context {
     pub records: KnownRecords,
 }
 
+impl Context {
+    /// Waits until everything that a Connection may refer to has been read once; before, all would seem to be missing.
+    pub async fn is_read(&self) -> bool {
+        tokio::try_join!(
+            self.connectors.wait_until_ready(),
+            self.folders.wait_until_ready(),
+            self.secrets.wait_until_read(),
+            self.consents.wait_until_ready(),
+            self.policies.wait_until_ready(),
+            self.bindings.wait_until_ready(),
+        )
+        .is_ok()
+    }
+}
+
 /// Why a pass could not be completed: the API server's fault or ours, never a user's.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

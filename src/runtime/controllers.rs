@@ -136,23 +136,8 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         records: KnownRecords::default(),
     });
     let complete = {
-        let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
-        let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
-        let (consents, policies) = (consents.store.clone(), policies.store.clone());
-        let bindings = bindings.store.clone();
-        async move {
-            tokio::try_join!(
-                connectors.wait_until_ready(),
-                folders.wait_until_ready(),
-                credentials.wait_until_ready(),
-                tokens.wait_until_ready(),
-                consents.wait_until_ready(),
-                policies.wait_until_ready(),
-                bindings.wait_until_ready(),
-            )
-            .is_ok()
-        }
-        .shared()
+        let context = Arc::clone(&context);
+        async move { context.is_read().await }.shared()
     };
     let causes = vec![
         connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
