@@ -61,6 +61,23 @@ async fn adopted(stage: &Stage, namespace: &str) -> Result<Ground> {
     Ok(Ground { client, namespace: namespace.to_owned() })
 }
 
+/// A process that may use the connection and gets it as a Secret.
+async fn bound(stage: &Stage, ground: &Ground) -> Result<()> {
+    let team = "--namespace=team-a";
+    stage.control_plane.run_kubectl(&["create", "serviceaccount", "sync", team])?;
+    let give = ["create", "rolebinding", "sync", "--clusterrole=liaison-connection-use", team];
+    stage.control_plane.run_kubectl(&[&give[..], &["--serviceaccount=team-a:sync"]].concat())?;
+    ground
+        .apply(&json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "ProcessBinding", "metadata": { "name": "sync" },
+            "spec": {
+                "connectorRef": { "name": "crm" }, "connectionRef": { "name": "crm" },
+                "serviceAccountName": "sync", "secretName": "sync-crm",
+            },
+        }))
+        .await
+}
+
 fn of_operator(stage: &Stage) -> Result<Vec<AuditEvent>> {
     let events = stage.control_plane.audit_log().context("an audit log")?.events()?;
     Ok(events.into_iter().filter(|event| event.user.username == OPERATOR).collect())
@@ -128,6 +145,22 @@ async fn an_operator_of_one_namespace_makes_a_connection_ready_there_and_asks_fo
     ground.secret("pat", &[("token", "t")]).await?;
     ground.until_ready("crm").await?;
     ground.until_event("crm", "Authenticated").await?;
+
+    let secrets = ground.secrets();
+    bound(&stage, &ground).await?;
+    eventually("the process has its Secret", SOON, async || {
+        let found = secrets.get_opt("sync-crm").await?.and_then(|secret| secret.data);
+        Ok(found.filter(|data| data.values().any(|value| value.0 == b"t")))
+    })
+    .await?;
+    // Rights are watched here too.
+    stage.control_plane.run_kubectl(&["delete", "rolebinding", "sync", "--namespace=team-a"])?;
+    eventually("the process has it no more", SOON, async || {
+        let found = secrets.get_opt("sync-crm").await?.and_then(|secret| secret.data).unwrap_or_default();
+        Ok(found.values().all(|value| value.0 != b"t").then_some(()))
+    })
+    .await?;
+    stage.control_plane.run_kubectl(&["delete", "processbinding", "sync", "--namespace=team-a"])?;
 
     // Nothing is said where the operator has nothing to say.
     let elsewhere: Api<Connection> = Api::namespaced(client.clone(), "elsewhere");
