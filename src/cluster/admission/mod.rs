@@ -64,20 +64,20 @@ impl Desk {
     ) -> Self {
         let definitions = Arc::new(connector::Definitions::default());
         let (names, _) = Surroundings::new();
-        drained(watch::only_followed::<Connection>(Api::all(client.clone()), Arc::clone(&names)), tasks);
+        drained(watch::only_followed::<Connection>(client, &territory, Arc::clone(&names)), tasks);
         Self {
             names,
             keyring,
             clock,
-            territory,
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
                 move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
             }),
             folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
-            requests: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            requests: kept(watch::objects_in(client, &territory), tasks, |_| {}),
             policies: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
             definitions,
+            territory,
             client: client.clone(),
         }
     }
@@ -131,7 +131,17 @@ impl Desk {
     }
 
     /// What the Connector and policies have to say first, then what the others of the folder have.
-    async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
+    async fn connections(
+        &self,
+        asked: &Asked<'_>,
+        old: Option<&Connection>,
+        new: &Connection,
+    ) -> Result<Ruling, ReviewFault> {
+        if old.is_none()
+            && let refused @ Ruling::Refuse(_) = admission::place(asked.namespace, &self.territory)
+        {
+            return Ok(refused);
+        }
         let ruling = self.fits(old, new).await?;
         if matches!(ruling, Ruling::Refuse(_)) {
             return Ok(ruling);
@@ -256,6 +266,9 @@ impl Desk {
         new: &ConsentRequest,
         response: AdmissionResponse,
     ) -> Result<AdmissionResponse, ReviewFault> {
+        if let Ruling::Refuse(message) = admission::place(asked.namespace, &self.territory) {
+            return Ok(response.deny(message));
+        }
         let open = self.requests.state();
         let open = open.iter().filter_map(|object| object.0.as_ref().ok());
         let open = open.filter(|request| is_open(request, asked.username(), self.clock.now())).count();
@@ -288,7 +301,7 @@ impl AdmissionDesk for Desk {
         let mut response = AdmissionResponse::from(request);
         let deletion = request.operation == Operation::Delete;
         let ruling = match subject {
-            Reviewed::Connections => self.connections(old(request)?.as_ref(), &new(request)?).await?,
+            Reviewed::Connections => self.connections(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::Parameters => match old(request)? {
                 Some(old) => self.parameters(&asked, &old, &new(request)?).await?,
                 None => Ruling::Pass,
