@@ -59,9 +59,10 @@ pub struct ConnectionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_type: Option<AuthType>,
 
-    /// What people call this connection; the account's name where nothing is said.
+    /// What people call this connection; the account's name where nothing is said. No other connection of the folder
+    /// may bear it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^\S(.*\S)?$"))]
     pub display_name: Option<String>,
 
     /// What the connection is for.
@@ -69,7 +70,7 @@ pub struct ConnectionSpec {
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// Whether this is the folder's default for its application.
+    /// Whether this is to be the folder's default for its application. Of several the one that was set last is.
     #[serde(default)]
     pub default: bool,
 

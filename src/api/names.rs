@@ -32,7 +32,8 @@ pub const CONNECTION_HASH_ANNOTATION: &str = "liaison.dev/connection-hash";
 /// Annotation of a Namespace that a Folder made: the Folder's uid. An adopted namespace does not have it.
 pub const CREATED_BY_ANNOTATION: &str = "liaison.dev/created-by-folder";
 
-/// Annotation of a Namespace that belongs to a Folder: its own name as the value lets it be deleted.
+/// Annotation of a Namespace that belongs to a Folder, or of a Connection that processes use: its own name as the value
+/// lets it be deleted.
 pub const CONFIRM_DELETE_ANNOTATION: &str = "liaison.dev/confirm-delete";
 
 /// Annotation of a Connection: a new value asks for one verification.

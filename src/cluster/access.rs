@@ -25,6 +25,8 @@ pub enum Named {
     Installation,
     /// The one of this name.
     Exactly(&'static str),
+    /// Those that the operator is told to work in; only for namespaces.
+    Served,
 }
 
 const fn access(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Access {
@@ -93,6 +95,53 @@ pub const OWN_NAMESPACE: &[Access] = &[
     // From where workloads learn to trust the token endpoint.
     named(access("", "configmaps", &["get", "patch"]), Named::Exactly("liaison-token-ca")),
 ];
+
+/// Kinds that are not in a namespace, of those that the operator has rights on.
+const OF_THE_CLUSTER: &[&str] = &[
+    "connectors",
+    "folders",
+    "connectionpolicies",
+    "namespaces",
+    "subjectaccessreviews",
+    "tokenreviews",
+    "clusterroles",
+    "clusterrolebindings",
+    "validatingwebhookconfigurations",
+    "mutatingwebhookconfigurations",
+];
+
+/// Where the operator works in some namespaces only: rights in the whole cluster. It makes no namespace and deletes none.
+pub fn in_the_cluster() -> Vec<Access> {
+    let mut rights: Vec<Access> = CLUSTER.iter().copied().filter(Access::is_of_the_cluster).collect();
+    for right in rights.iter_mut().filter(|right| right.resource == "namespaces") {
+        *right = named(access("", "namespaces", &["get", "list", "watch", "patch"]), Named::Served);
+    }
+    rights
+}
+
+/// Where the operator works in some namespaces only: rights in each of them.
+pub fn in_a_namespace() -> Vec<Access> {
+    CLUSTER.iter().copied().filter(|right| !right.is_of_the_cluster()).collect()
+}
+
+/// Where the operator works in some namespaces only: rights in its own, whose Secrets it keeps and reads as elsewhere.
+pub fn in_the_own_namespace() -> Vec<Access> {
+    let secrets = CLUSTER.iter().copied().filter(|right| right.resource == "secrets");
+    OWN_NAMESPACE.iter().copied().chain(secrets).collect()
+}
+
+/// Rights of `liaison uninstall` in the whole cluster, and in each namespace, for such an operator.
+pub fn uninstall_in_some() -> [Vec<Access>; 2] {
+    let (cluster, namespaced) = UNINSTALL_CLUSTER.iter().copied().partition(Access::is_of_the_cluster);
+    [cluster, namespaced]
+}
+
+impl Access {
+    fn is_of_the_cluster(&self) -> bool {
+        let kind = self.resource.split('/').next().unwrap_or_default();
+        OF_THE_CLUSTER.contains(&kind)
+    }
+}
 
 /// Rights of `liaison uninstall` in all namespaces.
 pub const UNINSTALL_CLUSTER: &[Access] = &[

@@ -204,7 +204,7 @@ async fn act(context: &Context, folder: &Folder, observed: &Observed, effect: &E
                 !facts.terminating && facts.labels.get(FOLDER_LABEL) == folder.metadata.name.as_ref()
             });
             if ours {
-                label(&namespaces, namespace, Value::Null).await?;
+                give_back(&namespaces, namespace).await?;
             }
             set_finalizer(context, folder, false).await
         }
@@ -223,14 +223,25 @@ fn namespace_of(folder: &Folder) -> Namespace {
     }
 }
 
-/// Sets the label by a merge patch of that label alone; an adopted namespace has other owners of its metadata.
+/// Sets the label alone; an adopted namespace has other owners of its metadata.
 async fn label(namespaces: &Api<Namespace>, namespace: &str, value: Value) -> Result<(), Error> {
-    let patch = json!({ "metadata": { "labels": { FOLDER_LABEL: value } } });
+    mark(namespaces, namespace, json!({ "labels": { FOLDER_LABEL: value } })).await
+}
+
+/// Takes our marks away. A namespace that a folder made, and in which others work by now, is nobody's either.
+async fn give_back(namespaces: &Api<Namespace>, namespace: &str) -> Result<(), Error> {
+    let nothing = json!({ "labels": { FOLDER_LABEL: null }, "annotations": { CREATED_BY_ANNOTATION: null } });
+    mark(namespaces, namespace, nothing).await
+}
+
+/// By a merge patch of what is named.
+async fn mark(namespaces: &Api<Namespace>, namespace: &str, metadata: Value) -> Result<(), Error> {
+    let patch = json!({ "metadata": metadata });
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     match namespaces.patch_metadata(namespace, &parameters, &Patch::Merge(patch)).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
-        Err(error) => Err(Error::api("label the namespace")(error)),
+        Err(error) => Err(Error::api("mark the namespace")(error)),
     }
 }
 

@@ -9,6 +9,7 @@ use kube::api::{ListParams, ObjectMeta, PostParams};
 use kube::{Api, Client};
 
 use crate::api::names::TOKEN_LABEL;
+use crate::domain::folder::Territory;
 use crate::envelope::{Keyring, KeyringFault};
 
 /// Name of the Secret.
@@ -44,18 +45,21 @@ fn api(action: &'static str) -> impl FnOnce(kube::Error) -> KeyringSetupFault {
 }
 
 /// Reads the keyring. Makes one on the first start, and never while token records exist.
-pub async fn load_or_create(client: &Client, namespace: &str) -> Result<Keyring, KeyringSetupFault> {
-    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+pub async fn load_or_create(client: &Client, territory: &Territory) -> Result<Keyring, KeyringSetupFault> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &territory.operator_namespace);
     if let Some(keyring) = load(&secrets).await? {
         return Ok(keyring);
     }
-    let records: Api<Secret> = Api::all(client.clone());
-    let present = records
-        .list_metadata(&ListParams::default().labels(TOKEN_LABEL).limit(1))
-        .await
-        .map_err(api("look for token Secrets"))?;
-    if !present.items.is_empty() {
-        return Err(KeyringSetupFault::Lost);
+    let places: Vec<Api<Secret>> = match &territory.namespaces {
+        None => vec![Api::all(client.clone())],
+        Some(names) => names.iter().map(|name| Api::namespaced(client.clone(), name)).collect(),
+    };
+    for records in places {
+        let one = ListParams::default().labels(TOKEN_LABEL).limit(1);
+        let present = records.list_metadata(&one).await.map_err(api("look for token Secrets"))?;
+        if !present.items.is_empty() {
+            return Err(KeyringSetupFault::Lost);
+        }
     }
     let mut entropy = [0_u8; 32];
     rand::fill(&mut entropy).map_err(|_| KeyringSetupFault::Entropy)?;

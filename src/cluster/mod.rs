@@ -33,7 +33,6 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
 use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
@@ -45,6 +44,7 @@ use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 pub use calls::Calls;
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
 pub use own_writes::OwnWrites;
+pub use record::Publisher;
 pub use rights::Rights;
 pub use secrets::Secrets;
 pub use surroundings::Surroundings;
@@ -66,7 +66,7 @@ pub struct Context {
     /// Keys of token records.
     pub keyring: Arc<Keyring>,
     /// Publishes Events.
-    pub recorder: Recorder,
+    pub recorder: Publisher,
     /// Settings that decisions depend on.
     pub settings: Arc<Settings>,
     /// How long a provider request may take; no token is asked for closer to the end of leadership.
@@ -105,6 +105,21 @@ pub struct Context {
     pub binding: binding::Shared,
     /// Facts about token records that were opened before.
     pub records: KnownRecords,
+}
+
+impl Context {
+    /// Waits until everything that a Connection may refer to has been read once; before, all would seem to be missing.
+    pub async fn is_read(&self) -> bool {
+        tokio::try_join!(
+            self.connectors.wait_until_ready(),
+            self.folders.wait_until_ready(),
+            self.secrets.wait_until_read(),
+            self.consents.wait_until_ready(),
+            self.policies.wait_until_ready(),
+            self.bindings.wait_until_ready(),
+        )
+        .is_ok()
+    }
 }
 
 /// Why a pass could not be completed: the API server's fault or ours, never a user's.

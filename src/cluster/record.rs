@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::domain::decision;
+use crate::domain::folder::Territory;
 
 use super::Error;
 
@@ -73,10 +74,29 @@ where
     Ok(Recorded::Superseded)
 }
 
+/// Publishes Events.
+pub struct Publisher {
+    recorder: Recorder,
+    /// Events about objects of the whole cluster are in a namespace of their own, `default`.
+    of_the_cluster: bool,
+}
+
+impl Publisher {
+    /// Publishes by this recorder. An operator that works in some namespaces only publishes nothing about objects of the
+    /// whole cluster.
+    pub fn new(recorder: Recorder, territory: &Territory) -> Self {
+        Self { recorder, of_the_cluster: territory.namespaces.is_none() }
+    }
+}
+
 /// Publishes Events. One that cannot be published is logged and not tried again: the condition holds the fact.
-pub(super) async fn events(recorder: &Recorder, object: &ObjectReference, events: &[decision::Event]) {
+pub(super) async fn events(publisher: &Publisher, object: &ObjectReference, events: &[decision::Event]) {
+    if object.namespace.is_none() && !publisher.of_the_cluster {
+        return;
+    }
     for event in events {
-        let published = recorder
+        let outcome = publisher
+            .recorder
             .publish(
                 &Event {
                     type_: match event.kind {
@@ -91,7 +111,7 @@ pub(super) async fn events(recorder: &Recorder, object: &ObjectReference, events
                 object,
             )
             .await;
-        if let Err(error) = published {
+        if let Err(error) = outcome {
             tracing::warn!(reason = %event.reason, %error, "cannot publish an Event");
         }
     }

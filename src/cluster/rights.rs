@@ -20,7 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::binding::reaches_into;
+use crate::domain::folder::Territory;
 
+use super::watch::{Places, is_forbidden};
 use super::{Context, watch};
 
 /// Changes that come together are taken together.
@@ -29,9 +31,6 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// API servers learn of a change by watches of their own, some of them later than we. So each change is a reason to ask
 /// twice, and no more often than this.
 const ONCE_MORE: Duration = Duration::from_secs(2);
-
-/// Kinds that are watched.
-const KINDS: usize = 4;
 
 /// What was heard of rights.
 enum Heard {
@@ -69,25 +68,28 @@ impl Reach {
 }
 
 /// Watches of everything that gives or takes rights.
-pub struct Rights(BoxStream<'static, Heard>);
+pub struct Rights {
+    heard: BoxStream<'static, Heard>,
+    watches: usize,
+}
 
 impl Rights {
     /// Begins to watch.
-    pub fn watch(client: &Client) -> Self {
-        let watches = [
-            heard::<Role>(Api::all(client.clone())),
-            heard::<RoleBinding>(Api::all(client.clone())),
+    pub fn watch(client: &Client, territory: &Territory) -> Self {
+        let mut watches = vec![
             heard::<ClusterRole>(Api::all(client.clone())),
             heard::<ClusterRoleBinding>(Api::all(client.clone())),
         ];
-        Self(select_all(watches).boxed())
+        watches.extend(Places::of(client, territory).apis().into_iter().map(heard::<Role>));
+        watches.extend(Places::of(client, territory).apis().into_iter().map(heard::<RoleBinding>));
+        Self { watches: watches.len(), heard: select_all(watches).boxed() }
     }
 
     /// Waits until everything has been seen once. What changes from then on is told by [`Self::follow`].
     pub async fn listed(&mut self) {
         let mut listed = 0;
-        while listed < KINDS {
-            match self.0.next().await {
+        while listed < self.watches {
+            match self.heard.next().await {
                 Some(Heard::Listed) => listed += 1,
                 // Nothing has been asked yet that a change could make untrue.
                 Some(Heard::Changed(_)) => {}
@@ -98,7 +100,7 @@ impl Rights {
 
     /// Has every ProcessBinding looked at whose process's rights may have changed.
     pub async fn follow(self, context: Arc<Context>) {
-        let changes = self.0.filter_map(|heard| {
+        let changes = self.heard.filter_map(|heard| {
             ready(match heard {
                 Heard::Changed(reach) => Some(reach),
                 Heard::Listed => None,
@@ -135,6 +137,12 @@ where
                     Some(Heard::Listed)
                 }
                 Ok(Event::Init | Event::InitApply(_)) => None,
+                // A namespace that is closed to the operator holds nobody up.
+                Err(error) if !listed && is_forbidden(&error) => {
+                    tracing::warn!(%error, "rights in a namespace cannot be watched");
+                    listed = true;
+                    Some(Heard::Listed)
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a watch of rights was interrupted and is begun again");
                     None

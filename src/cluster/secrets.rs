@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
+use kube::runtime::reflector::store::WriterDropped;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, ResourceExt};
 use secrecy::SecretString;
@@ -68,6 +69,11 @@ impl Secrets {
     ) -> Self {
         let operator_namespace = operator_namespace.to_owned();
         Self { client, operator_namespace, credentials, tokens, digests: Mutex::default() }
+    }
+
+    /// Waits until all labelled Secrets have been seen once.
+    pub(super) async fn wait_until_read(&self) -> Result<(), WriterDropped> {
+        tokio::try_join!(self.credentials.wait_until_ready(), self.tokens.wait_until_ready()).map(drop)
     }
 
     /// What a Connection of this namespace may know of the Secret that is meant.

@@ -1,13 +1,13 @@
 //! What stands around each Connection, kept from the watches, so that no pass has to search through all objects.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::api::{Connection, ProcessBinding};
 use crate::domain::consumers::Consumers;
@@ -24,6 +24,7 @@ pub struct Surroundings {
     connections: Mutex<Neighbourhood>,
     consumers: Mutex<Consumers>,
     concerned: mpsc::UnboundedSender<Key>,
+    filled: watch::Sender<bool>,
 }
 
 impl Surroundings {
@@ -31,7 +32,12 @@ impl Surroundings {
     /// there are changes that nobody has looked at, and the passes take them as they come.
     pub fn new() -> (Arc<Self>, BoxStream<'static, ObjectRef<Guarded<Connection>>>) {
         let (concerned, receiver) = mpsc::unbounded_channel();
-        let surroundings = Self { connections: Mutex::default(), consumers: Mutex::default(), concerned };
+        let surroundings = Self {
+            connections: Mutex::default(),
+            consumers: Mutex::default(),
+            concerned,
+            filled: watch::Sender::new(false),
+        };
         let changed = stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|key: Key| (key, receiver))
         })
@@ -51,6 +57,16 @@ impl Surroundings {
         Neighbours { consumers: locked(&self.consumers).of(&key, uid), ..neighbours }
     }
 
+    /// Waits until all connections have been seen once.
+    pub(super) async fn filled(&self) -> bool {
+        self.filled.subscribe().wait_for(|filled| *filled).await.is_ok()
+    }
+
+    /// Whether a Connection of the namespace other than `name` bears the display name.
+    pub(super) fn is_named(&self, namespace: &str, display_name: &str, name: &str) -> bool {
+        locked(&self.connections).is_named(namespace, display_name, name)
+    }
+
     fn tell(&self, concerned: Vec<Key>) {
         for key in concerned {
             // Nobody listens any more while everything stops.
@@ -65,20 +81,14 @@ impl Follow<Connection> for Surroundings {
         self.tell(concerned);
     }
 
-    fn keep(&self, listed: &HashSet<Key>) {
-        let concerned = locked(&self.connections).keep(listed);
-        self.tell(concerned);
+    fn complete(&self) {
+        self.filled.send_replace(true);
     }
 }
 
 impl Follow<ProcessBinding> for Surroundings {
     fn see(&self, key: &Key, binding: Option<&ProcessBinding>) {
         let concerned = locked(&self.consumers).see(key, binding);
-        self.tell(concerned);
-    }
-
-    fn keep(&self, listed: &HashSet<Key>) {
-        let concerned = locked(&self.consumers).keep(listed);
         self.tell(concerned);
     }
 }

@@ -32,6 +32,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
 pub struct Request<'a> {
     /// The operator's own namespace.
     pub namespace: &'a str,
+    /// The namespaces that the operator works in, where these are not all.
+    pub namespaces: &'a [String],
     /// The operator's Deployment, which is scaled down; without one the operator must have stopped before.
     pub deployment: Option<&'a str>,
     /// Name of the lease whose holder acts.
@@ -127,7 +129,12 @@ pub async fn uninstall(
         Some(namespace) => Api::<Connection>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),
     };
-    release(connections, REVOKE_FINALIZER, tell).await?;
+    if request.namespaces.is_empty() {
+        release(connections, REVOKE_FINALIZER, tell).await?;
+    }
+    for namespace in request.namespaces {
+        release(|_| connections(Some(namespace)), REVOKE_FINALIZER, tell).await?;
+    }
     release(|_| Api::<Folder>::all(client.clone()), FOLDER_FINALIZER, tell).await
 }
 

@@ -1,6 +1,6 @@
 //! The processes that use a Connection, and what its deletion would mean for them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::api::ProcessBinding;
 use crate::api::connection::ConsumersStatus;
@@ -48,12 +48,6 @@ impl Consumers {
             concerned.insert(connection);
         }
         concerned.into_iter().collect()
-    }
-
-    /// Takes note that there are these bindings and no others.
-    pub fn keep(&mut self, listed: &HashSet<Key>) -> Vec<Key> {
-        let gone: Vec<_> = self.uses.keys().filter(|key| !listed.contains(key)).cloned().collect();
-        gone.iter().flat_map(|key| self.see(key, None)).collect()
     }
 
     /// The processes that use a Connection, as its status tells them: those of its own namespace by name, others as a

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::api::Connection;
 
+use super::commands;
 use super::conditions::{Verdict, whole_seconds};
 use super::reason::Reason;
 
@@ -102,9 +103,10 @@ pub fn stand(
         Some(winner) if winner.name != own.name => Verdict::no(
             Reason::Superseded,
             format!(
-                "connection \"{}\" was made the default later and is the one that is taken; `kubectl liaison set-default \
-                 {} -n {}` makes this one the default again, spec.default: false gives the wish up",
-                winner.name, own.name, place.namespace
+                "connection \"{}\" was made the default later and is the one that is taken; `{}` makes this one the default \
+                 again, spec.default: false gives the wish up",
+                winner.name,
+                commands::set_default(place.namespace, &own.name)
             ),
         ),
         _ => Verdict::yes(Reason::DefaultApplied, ""),

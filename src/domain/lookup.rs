@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::api::folder::FolderType;
 use crate::api::{Connection, Folder};
 
+use super::commands;
 use super::connection::Blocked;
 use super::defaults::{self, Candidate};
 use super::reason::Reason;
@@ -71,8 +72,9 @@ fn no_default(namespace: &str, connector: &str, names: impl Iterator<Item = Stri
         reason: Reason::NoDefaultConnection,
         message: format!(
             "namespace \"{namespace}\" has {count} connections for connector \"{connector}\" and none of them is the \
-             default: {}{more}; choose one with `kubectl liaison set-default NAME -n {namespace}`, or by spec.default: true",
-            names.join(", ")
+             default: {}{more}; choose one with `{}`, or by spec.default: true",
+            names.join(", "),
+            commands::set_default(namespace, "NAME")
         ),
     }
 }

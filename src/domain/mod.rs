@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod authorities;
 pub mod binding;
+pub mod commands;
 pub mod conditions;
 pub mod connection;
 pub mod connector;

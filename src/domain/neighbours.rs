@@ -1,6 +1,6 @@
 //! Who stands beside whom: what the connections of a folder mean for each other, and whom a change of one concerns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -117,12 +117,6 @@ impl Neighbourhood {
         }
         let beside = |name| Key { namespace: key.namespace.clone(), name };
         concerned.into_iter().map(beside).collect()
-    }
-
-    /// Takes note that there are these connections and no others.
-    pub fn keep(&mut self, listed: &HashSet<Key>) -> Vec<Key> {
-        let gone: Vec<_> = self.known.keys().filter(|key| !listed.contains(key)).cloned().collect();
-        gone.iter().flat_map(|key| self.see(key, None)).collect()
     }
 
     /// The companies and namesakes that are left for others, or for none.

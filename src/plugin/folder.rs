@@ -31,6 +31,15 @@ pub(super) async fn namespace(client: &Client, config: &Config, named_by_context
     }
 }
 
+/// The folder that owns a namespace, where the caller may see it.
+pub(super) async fn of_namespace(client: &Client, namespace: &str) -> Option<Folder> {
+    let folders: Api<Folder> = Api::all(client.clone());
+    let folders = folders.list(&ListParams::default()).await.ok()?;
+    folders.items.into_iter().find(|folder| {
+        folder.status.as_ref().and_then(|status| status.namespace.as_deref()) == Some(namespace)
+    })
+}
+
 /// The caller's Personal folder, where they may see it: its name and namespace.
 async fn personal(client: &Client) -> Option<(String, String)> {
     let reviews: Api<SelfSubjectReview> = Api::all(client.clone());

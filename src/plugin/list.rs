@@ -7,6 +7,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
 use crate::api::Connection;
+use crate::domain::commands;
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::connection::Blocked;
 use crate::domain::lookup::none_for_connector;
@@ -46,7 +47,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     }
     let mut table = Table::new();
     table.load_style(NOTHING);
-    table.set_header(["NAMESPACE", "NAME", "CONNECTOR", "ACCOUNT", "STATE", "READY", "REASON"]);
+    table.set_header(["NAMESPACE", "NAME", "CONNECTOR", "ACCOUNT", "STATE", "DEFAULT", "READY", "REASON"]);
     for connection in &connections {
         let status = connection.status.clone().unwrap_or_default();
         let ready = conditions::find(&status.conditions, ConditionType::Ready);
@@ -56,6 +57,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
             connection.spec.connector_ref.name.clone(),
             status.account.unwrap_or_default(),
             format!("{:?}", status.state),
+            status.effective_default.map(|default| default.to_string()).unwrap_or_default(),
             ready.map(|ready| ready.status.clone()).unwrap_or_default(),
             ready.map(|ready| ready.reason.clone()).unwrap_or_default(),
         ]);
@@ -66,7 +68,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         writeln!(session.output, "\nA person has to authenticate:\n")?;
         for connection in waiting {
             let (name, namespace) = (connection.name_any(), connection.namespace().unwrap_or_default());
-            writeln!(session.output, "  kubectl liaison connect {name} -n {namespace}")?;
+            writeln!(session.output, "  {}", commands::connect(&namespace, &name))?;
         }
     }
     Ok(true)

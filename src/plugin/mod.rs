@@ -2,9 +2,12 @@
 
 mod complaint;
 mod connect;
+mod delete;
 mod folder;
 mod list;
 mod lookup;
+mod rename;
+mod set_default;
 mod show;
 mod verify;
 
@@ -35,13 +38,22 @@ pub struct Arguments {
 enum Command {
     /// Authenticate a connection in the browser
     Connect(connect::Arguments),
+    /// Delete a connection, and tell first who uses it
+    Delete(delete::Arguments),
     /// List connections
     List(list::Arguments),
-    /// Show a connection: where it stands, its account, and what it waits for
+    /// Change what people call a connection
+    Rename(rename::Arguments),
+    /// Make a connection the folder's default for its application
+    SetDefault(set_default::Arguments),
+    /// Show a connection: where it stands, its account, who uses it, and what it waits for
     Show(show::Arguments),
     /// Ask the provider whether a connection works, and wait for the answer
     Verify(verify::Arguments),
 }
+
+/// As what the API server notes who wrote a field.
+const FIELD_MANAGER: &str = "kubectl-liaison";
 
 /// Exit code where the command ran and the answer is no.
 const NO: u8 = 2;
@@ -79,6 +91,9 @@ pub async fn run(arguments: Arguments, output: &mut (dyn Write + Send)) -> anyho
     let mut session = Session { client, namespace, output };
     let yes = match arguments.command {
         Command::Connect(arguments) => Box::pin(connect::run(&mut session, &arguments)).await?,
+        Command::Delete(arguments) => delete::run(&mut session, &arguments).await?,
+        Command::Rename(arguments) => rename::run(&mut session, &arguments).await?,
+        Command::SetDefault(arguments) => Box::pin(set_default::run(&mut session, &arguments)).await?,
         Command::List(arguments) => list::run(&mut session, &arguments).await?,
         Command::Show(arguments) => show::run(&mut session, &arguments).await?,
         Command::Verify(arguments) => verify::run(&mut session, &arguments).await?,

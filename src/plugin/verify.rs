@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::api::Connection;
 use crate::api::connection::VerificationResult;
 use crate::api::names::VERIFY_AT_ANNOTATION;
+use crate::domain::commands;
 
 use super::{Session, lookup};
 
@@ -46,10 +47,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
     };
     let answered = await_condition(connections, name, handled);
     let connection = tokio::time::timeout(arguments.timeout, answered).await.with_context(|| {
-        format!(
-            "no answer yet; see `kubectl liaison show {name} -n {}` for what it waits for",
-            session.namespace
-        )
+        format!("no answer yet; see `{}` for what it waits for", commands::show(&session.namespace, name))
     })??;
     let status = connection.and_then(|connection| connection.status);
     let last = status.and_then(|status| status.last_verification).context("the connection is gone")?;

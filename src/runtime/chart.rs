@@ -45,19 +45,25 @@ metadata:
     ))
 }
 
-/// The operator's rights as two named templates, each a list of rules.
+/// The operator's rights as named templates, each a list of rules: where it works everywhere, and where in some
+/// namespaces only.
 pub fn access() -> anyhow::Result<String> {
-    Ok(format!(
-        "{{{{- /* Made by `make generate` from src/cluster/access.rs; do not edit. */}}}}
-{{{{- define \"liaison.rules.cluster\" -}}}}
-{}{{{{- end }}}}
-{{{{- define \"liaison.rules.ownNamespace\" -}}}}
-{}{{{{- end }}}}
-",
-        rules(access::CLUSTER)?,
-        rules(access::OWN_NAMESPACE)?
-    ))
+    let tables = [
+        ("cluster", access::CLUSTER.to_vec()),
+        ("ownNamespace", access::OWN_NAMESPACE.to_vec()),
+        ("some.cluster", access::in_the_cluster()),
+        ("some.namespace", access::in_a_namespace()),
+        ("some.ownNamespace", access::in_the_own_namespace()),
+    ];
+    let notice = "{{- /* Made by `make generate` from src/cluster/access.rs; do not edit. */}}\n".to_owned();
+    tables.into_iter().try_fold(notice, |text, (name, table)| {
+        let rules = rules(&table)?;
+        Ok(text + &format!("{{{{- define \"liaison.rules.{name}\" -}}}}\n{rules}{{{{- end }}}}\n"))
+    })
 }
+
+/// Stands for the names of namespaces until Helm knows them.
+const SERVED: &str = "SERVED";
 
 fn rules(table: &[Access]) -> anyhow::Result<String> {
     let rule = |access: &Access| {
@@ -67,11 +73,13 @@ fn rules(table: &[Access]) -> anyhow::Result<String> {
             Named::Any => {}
             Named::Installation => rule["resourceNames"] = json!(["{{ include `liaison.fullname` . }}"]),
             Named::Exactly(name) => rule["resourceNames"] = json!([name]),
+            Named::Served => rule["resourceNames"] = json!([SERVED]),
         }
         rule
     };
     let rules: Vec<Value> = table.iter().map(rule).collect();
-    serde_yaml::to_string(&rules).context("write the operator's rights")
+    let text = serde_yaml::to_string(&rules).context("write the operator's rights")?;
+    Ok(text.replace(&format!("\n  - {SERVED}"), "{{- range .Values.namespaces }}\n  - {{ . }}\n  {{- end }}"))
 }
 
 /// Text that comes out of Helm's templates as it is.

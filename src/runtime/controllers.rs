@@ -22,11 +22,12 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::names::{FOLDER_LABEL, FOLDER_OWNER_ROLE};
+use crate::api::names::FOLDER_OWNER_ROLE;
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::cluster::watch::{self, Watched};
 use crate::cluster::{
-    self, Context, Error, Guarded, KnownRecords, OwnWrites, Rights, Secrets, Surroundings, connector, consent,
+    self, Context, Error, Guarded, KnownRecords, OwnWrites, Publisher, Rights, Secrets, Surroundings,
+    connector, consent,
 };
 use crate::domain::connection;
 use crate::envelope::Keyring;
@@ -89,24 +90,25 @@ pub struct Parts {
 /// Runs all controllers until `stop`, and finishes what is under way.
 pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
+    let territory = settings.territory();
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
     let (surroundings, beside) = Surroundings::new();
-    let connections = watch::followed::<Connection>(Api::all(client.clone()), Arc::clone(&surroundings));
-    let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
+    let connections = watch::followed::<Connection>(&client, &territory, Arc::clone(&surroundings));
+    let consents = watch::objects_in::<ConsentRequest>(&client, &territory);
     let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
-    let bindings = watch::followed::<ProcessBinding>(Api::all(client.clone()), Arc::clone(&surroundings));
-    let outputs = watch::labelled::<Secret>(Api::all(client.clone()), &watch::outputs_selector());
-    let rights = Rights::watch(&client);
-    let credentials = watch::labelled::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
-    let tokens = watch::labelled::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
-    let namespaces = watch::labelled::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
-    let owner_role = watch::named::<ClusterRole>(Api::all(client.clone()), FOLDER_OWNER_ROLE);
+    let bindings = watch::followed::<ProcessBinding>(&client, &territory, Arc::clone(&surroundings));
+    let outputs = watch::secrets(&client, &territory, &watch::outputs_selector());
+    let rights = Rights::watch(&client, &territory);
+    let credentials = watch::secrets(&client, &territory, &watch::credentials_selector());
+    let tokens = watch::secrets(&client, &territory, &watch::tokens_selector());
+    let namespaces = watch::namespaces(&client, &territory);
+    let owner_role = watch::named::<ClusterRole>(&client, FOLDER_OWNER_ROLE);
 
     parts.metrics.count(connections.store.clone());
     let reporter = Reporter { controller: "liaison".to_owned(), instance: Some(settings.identity.clone()) };
     let context = Arc::new(Context {
-        recorder: Recorder::new(client.clone(), reporter),
+        recorder: Publisher::new(Recorder::new(client.clone(), reporter), &territory),
         client: client.clone(),
         provider: parts.provider,
         clock: parts.clock,
@@ -117,7 +119,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         snapshots: parts.snapshots,
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),
-        territory: settings.territory(),
+        territory,
         adoptions_are_reviewed: !settings.admission_configuration.is_empty(),
         owner_role: owner_role.store.clone(),
         connectors: connectors.store.clone(),
@@ -134,23 +136,8 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         records: KnownRecords::default(),
     });
     let complete = {
-        let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
-        let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
-        let (consents, policies) = (consents.store.clone(), policies.store.clone());
-        let bindings = bindings.store.clone();
-        async move {
-            tokio::try_join!(
-                connectors.wait_until_ready(),
-                folders.wait_until_ready(),
-                credentials.wait_until_ready(),
-                tokens.wait_until_ready(),
-                consents.wait_until_ready(),
-                policies.wait_until_ready(),
-                bindings.wait_until_ready(),
-            )
-            .is_ok()
-        }
-        .shared()
+        let context = Arc::clone(&context);
+        async move { context.is_read().await }.shared()
     };
     let causes = vec![
         connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
@@ -261,7 +248,8 @@ impl Passes {
     ) {
         let (client, folders) = (&self.context.client, &self.context.folders);
         let role = owner_role.store.clone();
-        let owner_bindings = watch::named::<RoleBinding>(Api::all(client.clone()), FOLDER_OWNER_ROLE);
+        let territory = &self.context.territory;
+        let owner_bindings = watch::named_in::<RoleBinding>(client, territory, FOLDER_OWNER_ROLE);
         let others = watch::objects::<Folder>(Api::all(client.clone()));
         let causes = [
             folders_of(folders, namespaces.changes, |folders, changed: &PartialObjectMeta<Namespace>| {
@@ -317,7 +305,7 @@ impl Passes {
 
 impl Passes {
     async fn over_consents(&self) {
-        self.controller(watch::objects::<ConsentRequest>(Api::all(self.context.client.clone())))
+        self.controller(watch::objects_in::<ConsentRequest>(&self.context.client, &self.context.territory))
             .run(observed("ConsentRequest", consent::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;

@@ -16,6 +16,11 @@ pub struct Settings {
     #[arg(long, env = "LIAISON_NAMESPACE", default_value = "liaison-system")]
     pub namespace: String,
 
+    /// Namespace to work in, beside its own; may be repeated. All of them where none is named; else folders only adopt, and
+    /// only these
+    #[arg(long = "namespaces", env = "LIAISON_NAMESPACES", value_delimiter = ',', value_parser = namespace_name)]
+    pub namespaces: Vec<String>,
+
     /// Name of this replica in the lease; the Pod's name in a cluster
     #[arg(long, env = "LIAISON_IDENTITY")]
     pub identity: String,
@@ -113,7 +118,11 @@ pub struct Settings {
 impl Settings {
     /// Which namespaces folders may have.
     pub(super) fn territory(&self) -> Territory {
-        Territory { operator_namespace: self.namespace.clone(), namespaces: None }
+        let namespaces = Some(&self.namespaces).filter(|listed| !listed.is_empty());
+        Territory {
+            operator_namespace: self.namespace.clone(),
+            namespaces: namespaces.map(|listed| listed.iter().cloned().collect()),
+        }
     }
 
     /// What the certificate of the listener for admission is made for.
@@ -143,6 +152,17 @@ fn public_url(text: &str) -> Result<url::Url, String> {
         return Err("must have no user name, query or fragment".to_owned());
     }
     Ok(url)
+}
+
+/// A name that a Namespace can have: an empty one would mean all of them to the API server.
+pub(super) fn namespace_name(text: &str) -> Result<String, String> {
+    let inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let edges = !text.starts_with('-') && !text.ends_with('-');
+    if (1..=63).contains(&text.len()) && text.bytes().all(inside) && edges {
+        Ok(text.to_owned())
+    } else {
+        Err("must be the name of a namespace".to_owned())
+    }
 }
 
 fn fraction(text: &str) -> Result<f64, String> {
@@ -175,5 +195,16 @@ mod tests {
     #[case("liaison.example.com", false)]
     fn browsers_are_sent_to_https_or_to_this_very_machine(#[case] text: &str, #[case] taken: bool) {
         assert_eq!(public_url(text).is_ok(), taken);
+    }
+
+    #[rstest]
+    #[case("team-a", true)]
+    #[case("", false)]
+    #[case("-a", false)]
+    #[case("a,b", false)]
+    #[case("*", false)]
+    #[case("a/b", false)]
+    fn only_names_of_namespaces_are_taken(#[case] text: &str, #[case] taken: bool) {
+        assert_eq!(namespace_name(text).is_ok(), taken);
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn start(
         Arc::clone(&means.keyring),
         Arc::clone(&means.clock),
         (&settings.token_audience, &settings.identity),
+        &settings.territory(),
         &mut served.tasks,
     ));
     let shown = Shown {

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::cluster::uninstall::{Request, uninstall};
 
 use super::leadership::LEASE;
+use super::settings::namespace_name;
 
 /// Settings of `liaison uninstall`.
 #[derive(Args, Clone, Debug)]
@@ -16,6 +17,10 @@ pub struct Settings {
     /// The operator's own namespace
     #[arg(long, env = "LIAISON_NAMESPACE", default_value = "liaison-system")]
     pub namespace: String,
+
+    /// Namespace that the operator works in; may be repeated. All of them where none is named
+    #[arg(long = "namespaces", env = "LIAISON_NAMESPACES", value_delimiter = ',', value_parser = namespace_name)]
+    pub namespaces: Vec<String>,
 
     /// The operator's Deployment, to scale it down first; without it, the operator must have stopped before
     #[arg(long)]
@@ -33,6 +38,7 @@ pub async fn run(settings: &Settings, output: &mut (impl Write + Send)) -> anyho
     let client = super::connect().await?;
     let request = Request {
         namespace: &settings.namespace,
+        namespaces: &settings.namespaces,
         deployment: settings.deployment.as_deref(),
         lease: LEASE,
         patience: settings.wait,

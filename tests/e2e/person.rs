@@ -10,6 +10,7 @@ use liaison::api::consent_request::{ConnectionIdentity, Phase};
 use liaison::api::names::{TOKEN_RECORD_KEY, token_secret};
 use liaison::api::{ConsentRequest, ConsentRequestSpec};
 use liaison::cluster::load_or_create_keyring;
+use liaison::domain::folder::Territory;
 use liaison::envelope::{RecordContext, TokenRecord};
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -211,7 +212,8 @@ pub(crate) async fn stolen_record(ground: &Ground, connection: &str) -> Result<T
     let uid = connection.uid().context("uid")?;
     let secret = ground.secrets().get(&token_secret(&uid)).await?;
     let sealed = secret.data.context("data")?.remove(TOKEN_RECORD_KEY).context("record")?;
-    let keyring = load_or_create_keyring(&ground.client, OPERATOR_NAMESPACE).await?;
+    let everywhere = Territory { operator_namespace: OPERATOR_NAMESPACE.to_owned(), namespaces: None };
+    let keyring = load_or_create_keyring(&ground.client, &everywhere).await?;
     let owner = RecordContext { namespace: &ground.namespace, name: &connection.name_any(), uid: &uid };
     Ok(keyring.open(owner, &sealed.0)?.record)
 }

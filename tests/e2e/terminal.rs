@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::support::control_plane::ControlPlane;
@@ -35,6 +35,17 @@ impl Terminal {
         let mut child = command.spawn().context("kubectl liaison")?;
         let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
         Ok(Self { child, lines, said: Vec::new() })
+    }
+
+    /// Runs a command to its end, with what a person types.
+    pub(crate) async fn typing(kubeconfig: &Path, arguments: &[&str], typed: &str) -> Result<Ended> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-liaison"));
+        command.args(arguments).env("KUBECONFIG", kubeconfig).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("kubectl liaison")?;
+        child.stdin.take().context("its input")?.write_all(typed.as_bytes()).await?;
+        let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
+        Self { child, lines, said: Vec::new() }.end().await
     }
 
     /// Runs a command to its end.

@@ -40,8 +40,14 @@ pub fn kubeconfig_of(control_plane: &ControlPlane, account: &str) -> Result<Path
 /// Applies the chart's ServiceAccount and roles, and nothing else of it; gives the kubeconfig of an operator that has
 /// these rights only.
 pub async fn operator_rights(control_plane: &ControlPlane) -> Result<PathBuf> {
+    operator_rights_in(control_plane, &[]).await
+}
+
+/// The same for an operator that works in these namespaces only, which have to be there.
+pub async fn operator_rights_in(control_plane: &ControlPlane, namespaces: &[&str]) -> Result<PathBuf> {
     make_namespace(control_plane).await?;
-    let only = ["--show-only=templates/serviceaccount.yaml", "--show-only=templates/rbac.yaml"];
+    let some = format!("--set-json=namespaces={}", json!(namespaces));
+    let only = ["--show-only=templates/serviceaccount.yaml", "--show-only=templates/rbac.yaml", &some];
     apply_rendered(control_plane, "rights", &only)?;
     kubeconfig_of(control_plane, RELEASE)
 }
@@ -125,7 +131,5 @@ fn apply(control_plane: &ControlPlane, part: &str, manifests: String) -> Result<
     let manifest = control_plane.directory().join(format!("{part}.yaml"));
     std::fs::write(&manifest, manifests)?;
     let manifest = manifest.to_string_lossy();
-    control_plane
-        .run_kubectl(&["apply", "--server-side", "--namespace", OPERATOR_NAMESPACE, "--filename", &manifest])
-        .map(drop)
+    control_plane.run_kubectl(&["apply", "--server-side", "--filename", &manifest]).map(drop)
 }

@@ -8,6 +8,10 @@
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
+{{- with .Values.namespaces }}
+- name: LIAISON_NAMESPACES
+  value: {{ join "," . | quote }}
+{{- end }}
 - name: LIAISON_PUBLIC_URL
   value: {{ .Values.publicURL | quote }}
 - name: LIAISON_PUBLIC_ADDRESS

@@ -26,8 +26,8 @@ use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
-use super::watch::{self, kept};
-use super::{Guarded, connector, folder, policy};
+use super::watch::{self, drained, kept};
+use super::{Guarded, Surroundings, connector, folder, policy};
 use asked::Asked;
 
 /// Who deletes what belongs to something that is gone, in the two ways in which clusters run these controllers. They
@@ -47,6 +47,8 @@ pub struct Desk {
     definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
+    /// Display names of connections; the connections themselves are not kept.
+    names: Arc<Surroundings>,
     requests: Store<Guarded<ConsentRequest>>,
     policies: Store<Guarded<ConnectionPolicy>>,
 }
@@ -61,18 +63,21 @@ impl Desk {
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let definitions = Arc::new(connector::Definitions::default());
+        let (names, _) = Surroundings::new();
+        drained(watch::only_followed::<Connection>(client, &territory, Arc::clone(&names)), tasks);
         Self {
+            names,
             keyring,
             clock,
-            territory,
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
                 move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
             }),
             folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
-            requests: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            requests: kept(watch::objects_in(client, &territory), tasks, |_| {}),
             policies: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
             definitions,
+            territory,
             client: client.clone(),
         }
     }
@@ -86,6 +91,7 @@ impl Desk {
             self.policies.wait_until_ready()
         )
         .is_ok()
+            && self.names.filled().await
     }
 
     fn connector(&self, name: &str) -> ConnectorSeen {
@@ -124,8 +130,42 @@ impl Desk {
         Ok(EffectivePolicy::of(&policies, &ancestry, &connection.spec.connector_ref.name))
     }
 
+    /// What the Connector and policies have to say first, then what the others of the folder have.
+    async fn connections(
+        &self,
+        asked: &Asked<'_>,
+        old: Option<&Connection>,
+        new: &Connection,
+    ) -> Result<Ruling, ReviewFault> {
+        if old.is_none()
+            && let refused @ Ruling::Refuse(_) = admission::place(asked.namespace, &self.territory)
+        {
+            return Ok(refused);
+        }
+        let ruling = self.fits(old, new).await?;
+        if matches!(ruling, Ruling::Refuse(_)) {
+            return Ok(ruling);
+        }
+        Ok(match self.display_name(old, new) {
+            Ruling::Pass => ruling,
+            refused => refused,
+        })
+    }
+
+    fn display_name(&self, old: Option<&Connection>, new: &Connection) -> Ruling {
+        let namespace = new.namespace().unwrap_or_default();
+        let Some(name) = &new.spec.display_name else { return Ruling::Pass };
+        let taken = self.names.is_named(&namespace, name, &new.name_any());
+        let folders = self.folders.state();
+        let owner = folders.iter().filter_map(|object| object.0.as_ref().ok()).find(|folder| {
+            folder.status.as_ref().and_then(|status| status.namespace.as_ref()) == Some(&namespace)
+        });
+        let folder = owner.map_or_else(|| namespace.clone(), ResourceExt::name_any);
+        admission::display_name(old, new, &folder, taken)
+    }
+
     /// Nobody is refused by a Connector or a policy as it was, and a Connector that was just applied counts.
-    async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
+    async fn fits(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
         let name = &new.spec.connector_ref.name;
         let seen = self.connector(name);
         let ruling = admission::connection(old, new, &seen, &self.policy(new));
@@ -226,6 +266,9 @@ impl Desk {
         new: &ConsentRequest,
         response: AdmissionResponse,
     ) -> Result<AdmissionResponse, ReviewFault> {
+        if let Ruling::Refuse(message) = admission::place(asked.namespace, &self.territory) {
+            return Ok(response.deny(message));
+        }
         let open = self.requests.state();
         let open = open.iter().filter_map(|object| object.0.as_ref().ok());
         let open = open.filter(|request| is_open(request, asked.username(), self.clock.now())).count();
@@ -258,7 +301,7 @@ impl AdmissionDesk for Desk {
         let mut response = AdmissionResponse::from(request);
         let deletion = request.operation == Operation::Delete;
         let ruling = match subject {
-            Reviewed::Connections => self.connections(old(request)?.as_ref(), &new(request)?).await?,
+            Reviewed::Connections => self.connections(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::Parameters => match old(request)? {
                 Some(old) => self.parameters(&asked, &old, &new(request)?).await?,
                 None => Ruling::Pass,

@@ -15,6 +15,7 @@ use crate::api::consent_request::{ConsentRequestStatus, Phase};
 use crate::cluster::record::{self, Recorded};
 use crate::domain::connection::{Blocked, Observed, Prepared, prepare_anew};
 use crate::domain::consent::{self, LinkRefusal, terms_of};
+use crate::domain::folder::Territory;
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, ConsentSession, s256};
 use crate::oauth::{self, Attempt};
@@ -30,12 +31,13 @@ const SECRET_LENGTH: usize = 32;
 pub struct Desk {
     snapshots: Snapshots,
     clock: Arc<dyn Clock>,
+    territory: Territory,
 }
 
 impl Desk {
     /// Serves browsers with what these snapshots show.
-    pub fn new(snapshots: Snapshots, clock: Arc<dyn Clock>) -> Self {
-        Self { snapshots, clock }
+    pub fn new(snapshots: Snapshots, clock: Arc<dyn Clock>, territory: Territory) -> Self {
+        Self { snapshots, clock, territory }
     }
 
     fn requests(&self, namespace: &str) -> Api<ConsentRequest> {
@@ -43,6 +45,10 @@ impl Desk {
     }
 
     async fn request(&self, namespace: &str, name: &str) -> Result<ConsentRequest, VisitRefusal> {
+        // Whoever visits names the namespace.
+        if !self.territory.serves(namespace) {
+            return Err(VisitRefusal::Link(LinkRefusal::NotValid));
+        }
         let found = self.requests(namespace).get_opt(name).await.map_err(unavailable)?;
         found.ok_or(VisitRefusal::Link(LinkRefusal::NotValid))
     }

@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::api::names::GROUP;
 use crate::api::{Connection, Connector, ProcessBinding};
+use crate::domain::folder::Territory;
 use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Refusal, StaticHandOut, Wanted};
 use crate::domain::reason::Reason;
 use crate::envelope::Keyring;
@@ -75,6 +76,7 @@ impl Desk {
         keyring: Arc<Keyring>,
         clock: Arc<dyn Clock>,
         (audience, identity): (&str, &str),
+        territory: &Territory,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let definitions = Arc::new(connector::Definitions::default());
@@ -87,11 +89,11 @@ impl Desk {
                 let definitions = Arc::clone(&definitions);
                 move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
             }),
-            connections: kept(watch::objects(Api::all(client.clone())), tasks, {
+            connections: kept(watch::objects_in(client, territory), tasks, {
                 let held = Arc::clone(&held);
                 move |gone: &Guarded<Connection>| held.forget(&gone.uid().unwrap_or_default())
             }),
-            bindings: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            bindings: kept(watch::objects_in(client, territory), tasks, |_| {}),
             definitions,
             limits: Limits::default(),
             callers: Remembered::new(REVIEW_LIFETIME),

@@ -3,7 +3,7 @@
 use crate::api::connector::Stability;
 use crate::api::{Connection, ConnectionSpec, Connector};
 use crate::catalogue::{Definition, Values};
-use crate::domain::connection::{Blocked, ConnectorState, method, parameters};
+use crate::domain::connection::{Blocked, ConnectorState, display_name_taken, method, parameters};
 use crate::domain::policy::{self, EffectivePolicy};
 
 use super::Ruling;
@@ -87,6 +87,18 @@ fn against(
 fn fits(spec: &ConnectionSpec, definition: &Definition, policy: &EffectivePolicy) -> Result<Values, Blocked> {
     let method = method(spec, definition)?;
     parameters(spec, policy, definition, method)
+}
+
+/// Refuses a display name that is `taken` by another connection of the folder. Who bears it already keeps it: the one that
+/// has to yield then is told by its condition.
+pub fn display_name(old: Option<&Connection>, new: &Connection, folder: &str, taken: bool) -> Ruling {
+    let unchanged = old.is_some_and(|old| old.spec.display_name == new.spec.display_name);
+    match &new.spec.display_name {
+        Some(name) if taken && !unchanged && new.metadata.deletion_timestamp.is_none() => {
+            Ruling::Refuse(display_name_taken(name, folder).message)
+        }
+        _ => Ruling::Pass,
+    }
 }
 
 /// Whether an update would send credentials elsewhere by its parameters alone. Where nobody knows where they go, any

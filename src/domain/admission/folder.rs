@@ -1,7 +1,7 @@
 //! Folders.
 
 use crate::api::Folder;
-use crate::domain::folder::{Held, Territory, empty, path, permitted, taken};
+use crate::domain::folder::{Held, Territory, empty, not_served, path, permitted, taken};
 use crate::domain::reason::Reason;
 
 use super::Ruling;
@@ -29,6 +29,12 @@ pub fn folder(new: &Folder, folders: &[Folder], territory: &Territory) -> Ruling
         Some(elder) => Ruling::Refuse(taken(elder, namespace).message),
         None => Ruling::Pass,
     }
+}
+
+/// Judges a new object of a namespace by where it is: what the operator does not see could never become right, and no
+/// condition could say so.
+pub fn place(namespace: &str, territory: &Territory) -> Ruling {
+    if territory.serves(namespace) { Ruling::Pass } else { Ruling::Refuse(not_served(namespace)) }
 }
 
 /// What to say to who may not take a namespace over.

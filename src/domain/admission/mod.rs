@@ -10,9 +10,9 @@ mod process_binding;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{ConnectorSeen, connection, reaches_other_hosts};
+pub use connection::{ConnectorSeen, connection, display_name, reaches_other_hosts};
 pub use consent_request::{OPEN_LIMIT, consent_request, is_open, requester, too_many};
-pub use folder::{Leaving, adoption_refused, folder, folder_deletion};
+pub use folder::{Leaving, adoption_refused, folder, folder_deletion, place};
 pub use process_binding::process_binding;
 
 /// What becomes of a write.

@@ -223,6 +223,23 @@ fn n43_what_a_policy_gives_need_not_be_given() {
 }
 
 #[test]
+fn n08_a_display_name_that_another_bears_is_refused_where_it_is_new() {
+    let named = |name: Option<&str>| {
+        let display_name = name.map(ToOwned::to_owned);
+        Connection::new("c", ConnectionSpec { display_name, ..spec(None, &[], false) })
+    };
+    let refused = Ruling::Refuse("display name \"x\" is already used in folder \"f\"".to_owned());
+    assert_eq!(display_name(None, &named(Some("x")), "f", true), refused);
+    assert_eq!(display_name(Some(&named(Some("y"))), &named(Some("x")), "f", true), refused);
+    assert_eq!(display_name(Some(&named(Some("x"))), &named(Some("x")), "f", true), Ruling::Pass);
+    assert_eq!(display_name(None, &named(Some("x")), "f", false), Ruling::Pass);
+    assert_eq!(display_name(None, &named(None), "f", true), Ruling::Pass);
+    let mut going = named(Some("x"));
+    going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(display_name(None, &going, "f", true), Ruling::Pass);
+}
+
+#[test]
 fn what_is_missing_or_faulty_elsewhere_is_left_to_the_conditions() {
     let new = Connection::new("c", spec(None, &[], false));
     assert_eq!(judged(None, &new, &ConnectorSeen::not_found()), Ruling::Pass);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::api::connection::{AuthenticationStatus, ConnectionStatus, ConsentFailureStatus};
+use crate::domain::commands;
 use crate::domain::conditions::{Status, Verdict, bounded, whole_seconds};
 use crate::domain::consent::addresses;
 use crate::domain::decision::sooner;
@@ -292,7 +293,7 @@ fn invitation(observed: &Observed) -> String {
 
 /// The command with which a person begins.
 pub(super) fn connect_command(observed: &Observed) -> String {
-    format!("`kubectl liaison connect {} -n {}`", observed.name(), observed.namespace())
+    format!("`{}`", commands::connect(observed.namespace(), observed.name()))
 }
 
 fn sentence(text: &str) -> String {

@@ -23,6 +23,7 @@ use crate::api::consent_request::{ConsentRequestStatus, Phase};
 use crate::api::{Connection, ConsentRequest};
 
 use super::admission::{OPEN_LIMIT, too_many};
+use super::commands;
 use super::conditions::{bounded, whole_seconds};
 use super::connection::{self, Blocked, is_by_policy};
 use super::decision::Decision;
@@ -247,7 +248,7 @@ fn expired(observed: &ObservedConsent) -> String {
 /// The next command of a person whose request came to nothing.
 pub fn again(request: &ConsentRequest) -> String {
     let namespace = request.metadata.namespace.as_deref().unwrap_or_default();
-    format!("run `kubectl liaison connect {} -n {namespace}` again", request.spec.connection_ref.name)
+    format!("run `{}` again", commands::connect(namespace, &request.spec.connection_ref.name))
 }
 
 /// Whether a consent that failed for this reason says something of its Connection: what the provider answered, or what

@@ -1,9 +1,10 @@
 //! Folders: which namespace belongs to which, who has access by it, and when one may go.
 
 mod owner;
+mod territory;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -16,14 +17,10 @@ use super::decision::{Decision, Event};
 use super::reason::{Fixer, Reason};
 
 pub use owner::{OwnerFacts, owner_binding};
+pub(super) use territory::not_served;
+pub use territory::{Territory, permitted};
 pub use tree::{DEEPEST, Held};
 pub(super) use tree::{empty, path};
-
-/// Namespaces that no folder may take belong to the cluster: this one, …
-const RESERVED: &str = "default";
-
-/// … and those that begin so, which Kubernetes keeps for itself.
-const RESERVED_PREFIX: &str = "kube-";
 
 /// What no watch tells of, such as a namespace without our label or a folder that went without a finalizer, is
 /// looked at again after this.
@@ -44,15 +41,6 @@ pub struct Observed {
     pub owner: OwnerFacts,
     /// Which namespaces folders may have.
     pub territory: Territory,
-}
-
-/// Which namespaces folders may have.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Territory {
-    /// The operator's own namespace, which no folder may take.
-    pub operator_namespace: String,
-    /// The namespaces that the operator works in, where these are not all.
-    pub namespaces: Option<BTreeSet<String>>,
 }
 
 /// A Namespace.
@@ -182,8 +170,8 @@ fn take(observed: &Observed) -> (Verdict, Option<Effect>) {
     }
     let Some(facts) = &observed.namespace else {
         // Where the operator works in some namespaces only, it makes none.
-        if folder.spec.adopt || observed.territory.namespaces.is_some() {
-            return (not_found(folder, &observed.territory), None);
+        if folder.spec.adopt || !observed.territory.makes_namespaces() {
+            return (territory::not_found(folder, &observed.territory), None);
         }
         return (Verdict::no(Reason::Pending, "the namespace is being made"), Some(Effect::CreateNamespace));
     };
@@ -235,42 +223,12 @@ fn leave(observed: &Observed) -> Assessment {
         return going(Some(Effect::Release));
     }
     let made_by_us = facts.annotations.get(CREATED_BY_ANNOTATION) == folder.metadata.uid.as_ref();
-    let may_delete = observed.territory.namespaces.is_none();
+    let may_delete = observed.territory.makes_namespaces();
     if made_by_us && may_delete && !observed.contents.workloads {
         return going(Some(Effect::DeleteNamespace));
     }
     let bound = owner::is_bound(folder, &observed.owner);
     going(Some(if bound { Effect::UnbindOwner } else { Effect::Release }))
-}
-
-/// Whether a folder may have the namespace that it asks for at all.
-pub fn permitted(folder: &Folder, territory: &Territory) -> Result<(), Verdict> {
-    let namespace = folder.namespace_name();
-    let Territory { operator_namespace, namespaces } = territory;
-    if namespace == RESERVED || namespace.starts_with(RESERVED_PREFIX) || namespace == operator_namespace {
-        let message = format!(
-            "namespace \"{namespace}\" belongs to the cluster or the operator; choose another spec.namespace"
-        );
-        return Err(Verdict::no(Reason::NamespaceReserved, message));
-    }
-    let Some(namespaces) = namespaces else { return Ok(()) };
-    if !namespaces.contains(namespace) {
-        let message = format!(
-            "Liaison does not work in namespace \"{namespace}\"; choose one that it works in, or have an administrator \
-             add this one (--namespaces)"
-        );
-        return Err(Verdict::no(Reason::NamespaceNotServed, message));
-    }
-    Ok(())
-}
-
-fn not_found(folder: &Folder, territory: &Territory) -> Verdict {
-    let namespace = folder.namespace_name();
-    let elsewise = if territory.namespaces.is_some() { "" } else { ", or set spec.adopt to false" };
-    Verdict::no(
-        Reason::NamespaceNotFound,
-        format!("namespace \"{namespace}\" does not exist; create it{elsewise}"),
-    )
 }
 
 /// What to say of a namespace that an elder folder has.

@@ -104,13 +104,13 @@ fn n08_the_younger_of_two_namesakes_yields_until_the_name_is_free() {
 }
 
 #[test]
-fn what_a_list_no_longer_shows_is_gone() {
+fn what_is_gone_leaves_nothing_behind() {
     let mut all = Neighbourhood::default();
     for name in ["a", "b"] {
-        see(&mut all, &named(name, "Sales"));
+        let named = named(name, "Sales");
+        see(&mut all, &Connection { spec: ConnectionSpec { default: true, ..named.spec.clone() }, ..named });
     }
-    assert_eq!(names(all.keep(&HashSet::from([key("a"), key("b")]))), [""; 0]);
-    assert_eq!(names(all.keep(&HashSet::from([key("a")]))), ["a"]);
-    all.keep(&HashSet::new());
+    assert_eq!(names(all.see(&key("b"), None)), ["a"]);
+    assert_eq!(names(all.see(&key("a"), None)), [""; 0]);
     assert!(all.known.is_empty() && all.companies.is_empty() && all.namesakes.is_empty());
 }

@@ -15,6 +15,7 @@ use kube::runtime::wait::await_condition;
 use tokio::task::JoinHandle;
 
 use crate::api::{Connection, ConsentRequest};
+use crate::domain::commands;
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::reason::Reason;
 
@@ -160,9 +161,8 @@ async fn finished(
     let name = &ended.spec.connection_ref.name;
     let connection = outcome::connected(connections, before).await.with_context(|| {
         format!(
-            "the provider issued a token, and the connection does not show it yet; see `kubectl liaison show {name} -n \
-             {}`",
-            session.namespace
+            "the provider issued a token, and the connection does not show it yet; see `{}`",
+            commands::show(&session.namespace, name)
         )
     })?;
     writeln!(session.output, "{}", outcome::success(&connection, ended))?;

@@ -8,6 +8,7 @@ use kube::{Api, ResourceExt};
 use crate::api::connection::ConnectionStatus;
 use crate::api::consent_request::Phase;
 use crate::api::{Connection, ConsentRequest};
+use crate::domain::commands;
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::reason::{Fixer, Reason};
 use crate::pages::{self, ConnectionNames, Failure, Language, Page};
@@ -85,7 +86,7 @@ pub(super) fn failure(ended: &ConsentRequest) -> String {
     };
     lines.extend(who.map(str::to_owned));
     if !has_command {
-        lines.push(format!("More: `kubectl liaison show {name} -n {namespace}`"));
+        lines.push(format!("More: `{}`", commands::show(&namespace, name)));
     }
     lines.join("\n")
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::api::PartialObjectMeta;
 
 use crate::api::{Connection, ProcessBinding};
@@ -54,7 +53,7 @@ impl Passes {
             listed = listed => if !listed { return },
             () = self.stop.cancelled() => return,
         }
-        let bindings = watch::objects::<ProcessBinding>(Api::all(context.client.clone()));
+        let bindings = watch::objects_in::<ProcessBinding>(&context.client, &context.territory);
         let passes = self
             .controller(bindings)
             .reconcile_on(caused)

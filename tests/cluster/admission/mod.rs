@@ -3,7 +3,9 @@
 mod connections;
 mod consent_requests;
 mod folders;
+mod in_use;
 mod listener;
+mod names;
 mod outages;
 mod owners;
 mod process_bindings;

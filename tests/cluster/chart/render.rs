@@ -24,6 +24,7 @@ fn helm_finds_nothing_to_complain_about() -> Result<()> {
 #[case("image.digest=sha256:abc")]
 #[case("publicURL=ftp://liaison.example.com")]
 #[case("refreshFraction=2")]
+#[case("namespaces={Team}")]
 fn a_value_that_the_chart_does_not_know_is_refused(#[case] value: &str) {
     let error = render(&["--set", value]).expect_err("it is refused").to_string();
     let key = value.split(['=', '.']).next().unwrap_or_default();
@@ -80,7 +81,8 @@ fn every_setting_of_the_operator_is_one_of_the_values() -> Result<()> {
         "egressExceptions": ["provider.example.com:8443", "other.example.com:80"], "deniedNetworks": ["10.0.0.0/8"],
         "egressAddresses": ["192.0.2.1", "192.0.2.2"], "ca": { "secretName": "authorities" },
     }});
-    let objects = render(&["--set-json", &format!("provider={}", values["provider"])])?;
+    let some = "--set=namespaces={team-a,team-b}";
+    let objects = render(&["--set-json", &format!("provider={}", values["provider"]), some])?;
     let environment = container(&objects)?["env"].as_array().context("environment")?;
     let set: BTreeMap<_, _> = environment
         .iter()

@@ -84,7 +84,7 @@ mod own_control_plane {
     ) -> Result<()> {
         let nobody = rights(&installed()?.client_as("nobody-in-particular", &[]).await?, "default").await?;
         let (client, _, namespace) = user_with(role).await?;
-        // An aggregated role is filled by a controller, and a binding is known a moment later.
+        // A binding is known a moment later.
         eventually(&format!("the rights of {role}"), SOON, async || {
             let given: BTreeSet<_> =
                 rights(&client, &namespace).await?.difference(&nobody).cloned().collect();

@@ -92,6 +92,7 @@ pub(super) mod own_control_plane {
                 Named::Any => None,
                 Named::Installation => Some(RELEASE),
                 Named::Exactly(name) => Some(name),
+                Named::Served => unreachable!("it works everywhere"),
             };
             for verb in access.verbs {
                 let allowed = allowed_on(&client, verb, &resource, namespace, name).await?;

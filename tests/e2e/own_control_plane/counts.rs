@@ -228,6 +228,40 @@ async fn what_changes_nothing_causes_no_write() -> Result<()> {
     Ok(())
 }
 
+/// Two sources that both want their connection to be the default, and say so again and again, as Flux does.
+#[tokio::test]
+async fn s25_two_manifests_that_both_ask_to_be_the_default_are_applied_again_without_a_write() -> Result<()> {
+    let scene = Scene::new("counts-defaults").await?;
+    let marked = json!({ "connectorRef": { "name": "no-such-application" }, "default": true });
+    let names = ["first", "second"];
+    for name in names {
+        scene.ground.connection(name, marked.clone()).await?;
+    }
+    let effective =
+        |connection: &Connection| connection.status.as_ref().and_then(|status| status.effective_default);
+    scene.ground.until_is("second", "is the default", |now| effective(now) == Some(true)).await?;
+    scene.ground.until_is("first", "is superseded", |now| effective(now) == Some(false)).await?;
+    settled(&scene.audit_log, scene.audit_log.mark()?).await?;
+
+    let specs = async || {
+        let mut specs = Vec::new();
+        for name in names {
+            let now = scene.ground.connections().get(name).await?;
+            specs.push((now.metadata.generation, now.metadata.resource_version, now.spec));
+        }
+        anyhow::Ok(specs)
+    };
+    let (before, mark) = (specs().await?, scene.audit_log.mark()?);
+    for _ in 0..20 {
+        for name in names {
+            scene.ground.connection(name, marked.clone()).await?;
+        }
+    }
+    no_write(&scene.audit_log, "both manifests, 20 times each", mark).await?;
+    assert_eq!(specs().await?, before, "nobody has written anything");
+    Ok(())
+}
+
 #[tokio::test]
 async fn bodies_of_secrets_are_never_listed_or_watched() -> Result<()> {
     let scene = Scene::new("counts-secrets").await?;

@@ -19,6 +19,7 @@ mod plugin_run;
 mod replicas;
 mod rotating_provider;
 mod scenarios;
+mod territory;
 mod token_endpoint;
 
 use std::io::Write as _;
@@ -32,7 +33,7 @@ use crate::fixtures::Ground;
 use crate::support::boundaries::Boundaries;
 use crate::support::control_plane::{ControlPlane, Options};
 use crate::support::fault_proxy::FaultProxy;
-use crate::support::installation::{AdmissionPort, operator_rights};
+use crate::support::installation::{AdmissionPort, operator_rights_in};
 use crate::support::run_directory::RunDirectory;
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
 use crate::support::waiting::eventually;
@@ -63,12 +64,20 @@ impl Drop for Stage {
 
 impl Stage {
     async fn new(name: &str) -> Result<Self> {
+        Self::in_namespaces(name, &[]).await
+    }
+
+    /// For an operator that works in these namespaces only, which are made; in all where none is named.
+    async fn in_namespaces(name: &str, namespaces: &[&str]) -> Result<Self> {
         static TURN: Mutex<()> = Mutex::const_new(());
         let turn = TURN.lock().await;
         let control_plane = ControlPlane::start(RunDirectory::take(name)?, &Options::with_crds()).await?;
         let boundaries = Arc::new(Boundaries::default());
         let directory = control_plane.directory();
-        let rights = operator_rights(&control_plane).await?;
+        for namespace in namespaces {
+            control_plane.run_kubectl(&["create", "namespace", namespace])?;
+        }
+        let rights = operator_rights_in(&control_plane, namespaces).await?;
         let admission = AdmissionPort::take()?;
         admission.install(&control_plane)?;
         let proxy = FaultProxy::start(&rights, directory, Arc::clone(&boundaries))?;
@@ -79,6 +88,7 @@ impl Stage {
             admission: Some(admission),
             // The same identity takes its own lease up again without a wait.
             lease_seconds: 3,
+            more: namespaces.iter().map(|namespace| format!("--namespaces={namespace}")).collect(),
             ..OperatorSettings::new(name)?
         };
         Ok(Self { control_plane, boundaries, proxy, provider, settings, _turn: turn })

@@ -5,6 +5,7 @@ mod binding;
 mod browser;
 mod consenting;
 mod listener;
+mod menu;
 mod own_app;
 mod plugin;
 mod rotating;

@@ -136,3 +136,25 @@ async fn an_adopted_namespace_outlives_its_folder() -> Result<()> {
     assert!(!kept.labels().contains_key("liaison.dev/folder") && kept.metadata.deletion_timestamp.is_none());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_namespace_that_a_folder_made_and_others_work_in_outlives_it_without_a_mark() -> Result<()> {
+    let client = World::shared().control_plane.client().await?;
+    let ground = Ground::new(client.clone(), "worked-in").await?;
+    ground
+        .apply(&json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": "data" },
+            "spec": { "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Mi" } } },
+        }))
+        .await?;
+    let folders: Api<Folder> = Api::all(client.clone());
+    folders.delete("worked-in", &DeleteParams::default()).await?;
+    eventually("the folder is gone", HEALS, async || {
+        Ok(folders.get_opt("worked-in").await?.is_none().then_some(()))
+    })
+    .await?;
+    let kept = Api::<Namespace>::all(client).get("worked-in").await?;
+    assert!(kept.metadata.deletion_timestamp.is_none());
+    assert!(kept.labels().keys().chain(kept.annotations().keys()).all(|key| !key.contains("liaison.dev")));
+    Ok(())
+}

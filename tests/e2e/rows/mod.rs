@@ -3,10 +3,12 @@
 mod binding;
 mod catalogue;
 mod connecting;
+mod defaults;
 mod examples;
 mod folders;
 mod issuer;
 mod living;
+pub(crate) mod menu;
 mod processes;
 mod provider_calls;
 mod seeing;

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
+use liaison::domain::conditions::ConditionType;
 use serde_json::json;
 
 use crate::fixtures::{Ground, token_connector};
@@ -53,6 +54,10 @@ async fn s21_a_folder_lists_the_same_connections_by_itself_and_among_all() -> Re
 async fn s22_a_list_shows_what_people_ask_for() -> Result<()> {
     let ground = two_connections("s22").await?;
     let kubectl = |arguments: &[&str]| World::shared().control_plane.run_kubectl(arguments);
+    let default = ["get", "connections", "-n", "s22", "-o", "jsonpath={.items[*].status.effectiveDefault}"];
+    assert_eq!(kubectl(&default)?, "", "of two, none is the default until somebody says so");
+    ground.patch("first", json!({ "spec": { "default": true } })).await?;
+    ground.until("first", ConditionType::DefaultApplied, "True", "DefaultApplied").await?;
     let table = kubectl(&["get", "connections", "-n", &ground.namespace])?;
     let mut lines = table.lines();
     let heading = lines.next().unwrap_or_default().split("  ").map(str::trim).filter(|word| !word.is_empty());
@@ -62,7 +67,7 @@ async fn s22_a_list_shows_what_people_ask_for() -> Result<()> {
         ["NAME", "DISPLAY NAME", "CONNECTOR", "ACCOUNT", "STATE", "READY", "DEFAULT", "AUTH TYPE", "AGE"]
     );
     let first = lines.next().unwrap_or_default();
-    for word in ["First one", "ada", "Connected", "True", "PersonalAccessToken"] {
+    for word in ["First one", "ada", "Connected", "True", " true ", "PersonalAccessToken"] {
         assert!(first.contains(word), "{first}");
     }
     let wide = kubectl(&["get", "connections", "-n", &ground.namespace, "-o", "wide"])?;

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use self::api_server::ApiServer;
 use crate::cluster::consent::Snapshots;
-use crate::cluster::{Context, KnownRecords, OwnWrites, Secrets, connector, token_store};
+use crate::cluster::{Context, KnownRecords, OwnWrites, Publisher, Secrets, connector, token_store};
 use crate::domain::connection::{Observed, at, person, prepare};
 use crate::domain::folder::Territory;
 use crate::envelope::{Keyring, TokenRecord};
@@ -141,9 +141,9 @@ impl Stage {
                 "liaison-system",
             ),
             keyring,
-            recorder: Recorder::new(
-                client.clone(),
-                Reporter { controller: "test".to_owned(), instance: None },
+            recorder: Publisher::new(
+                Recorder::new(client.clone(), Reporter { controller: "test".to_owned(), instance: None }),
+                &Territory::default(),
             ),
             settings: Arc::clone(&observed.settings),
             provider_timeout: Duration::from_secs(8),
