@@ -176,7 +176,7 @@ pub(crate) async fn admission_is_at_work(control_plane: &ControlPlane) -> Result
 }
 
 /// Waits for the chart's policies and applies its roles for users.
-async fn prepare(control_plane: &ControlPlane) -> Result<()> {
+pub(crate) async fn prepare(control_plane: &ControlPlane) -> Result<()> {
     apply_rendered(control_plane, "user-roles", &["--show-only=templates/user-roles.yaml"])?;
     let connections: Api<Connection> = Api::namespaced(control_plane.client().await?, OPERATOR_NAMESPACE);
     let mut probe = Connection::new("probe", ConnectionSpec::default());

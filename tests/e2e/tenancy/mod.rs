@@ -9,6 +9,7 @@ mod annotations;
 mod attempt;
 mod bindings;
 mod folders;
+mod outage;
 mod outputs;
 mod people;
 mod policies;

@@ -1,6 +1,6 @@
 //! What policies do not allow, and the organisation's own OAuth client, which goes to its own hosts alone.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use kube::Client;
 use kube::api::DeleteParams;
 use liaison::domain::conditions::{self, ConditionType};
@@ -331,7 +331,7 @@ async fn disguised(stage: &Stage, department: &Department, number: usize, url: &
         Ok(_) => stopped(&fresh).await.map(drop),
         refused => is_refused(refused, "may not go to"),
     };
-    let there = stopped("lent").await;
+    let there = stopped("lent").await.context("the one that was there");
     Deed::replace(&department.mallory, &connector(&name, &honest)).perform().await?;
     // One that was refused is not there.
     let _ = department.ground.connections().delete(&fresh, &DeleteParams::default()).await;
