@@ -97,9 +97,15 @@ impl Deed {
             }
             How::Replace => {
                 let mut whole = self.object.clone();
-                let seen = api.get(name).await?;
-                whole["metadata"]["resourceVersion"] = json!(seen.metadata.resource_version);
-                api.replace(name, &posting, &parsed(&whole)?).await
+                loop {
+                    let seen = api.get(name).await?;
+                    whole["metadata"]["resourceVersion"] = json!(seen.metadata.resource_version);
+                    match api.replace(name, &posting, &parsed(&whole)?).await {
+                        // The operator has written in between.
+                        Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                        answer => break answer,
+                    }
+                }
             }
             How::Merge(change) => api.patch(name, &patching, &Patch::Merge(change)).await,
             How::Json(operations) => {
