@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::Family;
 use super::attempt::{Attempt, Deed, attempt, forbidden, is_refused, refused, says};
 use super::people::{mallory, namespace_user, paula, rules, with_rules_everywhere};
-use super::stage::{ORGANISATION, Stage, connection, with};
+use super::stage::{ORGANISATION, Stage, connection, connector, with};
 use crate::fixtures::{Ground, HEALS, client_credentials_connector, token_connector};
 use crate::support::operator::OPERATOR_NAMESPACE;
 use crate::support::waiting::eventually;
@@ -20,10 +20,6 @@ const TOKEN_URL: &str = "/authMethods/0/oauth2/tokenURL";
 
 fn policy(name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "liaison.dev/v1alpha1", "kind": "ConnectionPolicy", "metadata": { "name": name }, "spec": spec })
-}
-
-fn connector(name: &str, spec: &Value) -> Value {
-    json!({ "apiVersion": "liaison.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name }, "spec": spec })
 }
 
 /// A department below blue, which the company's policy is for, and Eve in it.

@@ -9,17 +9,11 @@ use serde_json::{Value, json};
 use super::Family;
 use super::attempt::{Attempt, Deed, attempt, forbidden, refused, says};
 use super::people::mallory;
-use super::stage::{Stage, with};
+use super::stage::{Stage, connector, with};
 use crate::fixtures::{client_credentials_connector, token_connector};
 use crate::support::waiting::{SOON, eventually};
 
 const TOKEN_URL: &str = "/authMethods/0/oauth2/tokenURL";
-
-fn connector(name: &str, spec: &Value) -> Value {
-    json!({
-        "apiVersion": "liaison.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name }, "spec": spec,
-    })
-}
 
 /// A change of a Connector: which one, and where to put the hostile address.
 struct Turn {

@@ -219,6 +219,12 @@ pub(super) fn connection(namespace: &str, name: &str, spec: &Value) -> Value {
     })
 }
 
+pub(super) fn connector(name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "liaison.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name }, "spec": spec,
+    })
+}
+
 /// With another value at this place; parents are made.
 pub(super) fn with(object: &Value, place: &str, value: Value) -> Value {
     let mut changed = object.clone();
