@@ -47,9 +47,25 @@ pub fn objects<K>(api: Api<Guarded<K>>) -> Watched<Guarded<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
+    reduced(api, |_| {})
+}
+
+/// The same with less of each object kept.
+pub fn reduced<K>(
+    api: Api<Guarded<K>>,
+    reduce: impl Fn(&mut K) + Clone + Send + 'static,
+) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
     let (store, writer) = store();
     let changes = watch(api, config())
-        .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
+        .modify(move |object: &mut Guarded<K>| {
+            object.managed_fields_mut().clear();
+            if let Ok(object) = &mut object.0 {
+                reduce(object);
+            }
+        })
         .default_backoff()
         .reflect(writer)
         .touched_objects()
@@ -119,11 +135,11 @@ where
     .boxed()
 }
 
-/// Reads a watch into its store for as long as the tasks live, and tells what is gone.
+/// Reads a watch into its store for as long as the tasks live, and tells of each change, and whether the object is gone.
 pub(super) fn kept<K>(
     watched: Watched<Guarded<K>>,
     tasks: &mut JoinSet<()>,
-    forget: impl Fn(&Guarded<K>) + Send + 'static,
+    tell: impl Fn(&Guarded<K>, bool) + Send + 'static,
 ) -> Store<Guarded<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
@@ -132,11 +148,8 @@ where
     tasks.spawn(async move {
         while let Some(change) = changes.next().await {
             match change {
-                Ok(object) if store.get(&ObjectRef::from_obj(&object)).is_none() => forget(&object),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "a watch was interrupted and is begun again");
-                }
+                Ok(object) => tell(&object, store.get(&ObjectRef::from_obj(&object)).is_none()),
+                Err(error) => tracing::warn!(%error, "a watch was interrupted and is begun again"),
             }
         }
     });

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::api::names::GROUP;
 use crate::api::{Connection, Connector, ProcessBinding};
-use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Refusal, StaticHandOut, Wanted};
+use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Offer, Refusal, StaticHandOut, Wanted};
 use crate::domain::reason::Reason;
 use crate::envelope::Keyring;
 use crate::oauth::service_account;
@@ -85,13 +85,21 @@ impl Desk {
             audience: audience.to_owned(),
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
-                move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
+                move |changed: &Guarded<Connector>, gone| {
+                    if gone {
+                        definitions.forget(&changed.uid().unwrap_or_default());
+                    }
+                }
             }),
-            connections: kept(watch::objects(Api::all(client.clone())), tasks, {
+            connections: kept(watch::reduced(Api::all(client.clone()), hand_out::reduce), tasks, {
                 let held = Arc::clone(&held);
-                move |gone: &Guarded<Connection>| held.forget(&gone.uid().unwrap_or_default())
+                move |changed: &Guarded<Connection>, gone| {
+                    let offered = changed.0.as_ref().ok().and_then(|connection| offered(connection).ok());
+                    let form = offered.filter(|_| !gone).map(|offer| offer.form);
+                    held.keep_only(&changed.uid().unwrap_or_default(), form);
+                }
             }),
-            bindings: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            bindings: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
             definitions,
             limits: Limits::default(),
             callers: Remembered::new(REVIEW_LIFETIME),
@@ -204,10 +212,7 @@ impl Desk {
 
     async fn read(&self, connection: &Connection) -> Result<HandedOut, NotHandedOut> {
         let uid = connection.uid().unwrap_or_default();
-        let offer = hand_out::judge(connection, &StaticHandOut::recorded(connection)).map_err(|refusal| {
-            self.held.forget(&uid);
-            refused(refusal)
-        })?;
+        let offer = offered(connection).map_err(refused)?;
         let now = self.clock.now();
         let edition = Edition { form: offer.form, generation: connection.metadata.generation };
         let source = Source {
@@ -258,6 +263,10 @@ impl TokenDesk for Desk {
             }
         }
     }
+}
+
+fn offered(connection: &Connection) -> Result<Offer, Refusal> {
+    hand_out::judge(connection, &StaticHandOut::recorded(connection))
 }
 
 fn refused(refusal: Refusal) -> NotHandedOut {
