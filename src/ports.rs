@@ -90,6 +90,8 @@ pub enum Reviewed {
     Folders,
     /// A ConsentRequest that was made.
     ConsentRequests,
+    /// A ProcessBinding that names another namespace.
+    ProcessBindings,
 }
 
 /// What became of a write that the API server asked about, as coarsely as it is counted.

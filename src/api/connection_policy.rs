@@ -92,7 +92,7 @@ pub struct ConnectionPolicySpec {
     pub enforcement: Option<Enforcement>,
 }
 
-/// Folders that a policy is for.
+/// Folders that a policy is for: those that are named and bear the labels, where both are said.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.names) || has(self.selector)")

@@ -40,6 +40,11 @@ pub struct ConnectionStatus {
     #[schemars(length(max = 64))]
     pub account_consent: Option<String>,
 
+    /// The consent, or the digest of the credential, whose account no policy allowed when it was learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub account_refused: Option<String>,
+
     /// The cluster's user who consented, as the API server knows them; absent where nobody had to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
@@ -58,7 +63,8 @@ pub struct ConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<PolicyStatus>,
 
-    /// Whether this is the connection that is taken where the folder's default for its application is asked for.
+    /// Whether this is the connection that is taken where the folder's default for its application is asked for. Absent
+    /// where there are several and none is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effective_default: Option<bool>,
 
@@ -116,9 +122,9 @@ pub struct ConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Authenticated, Healthy, PolicyAllowed, ScopesSatisfied and Ready; DefaultApplied where spec.default is set;
-    /// Reconciling and Stalled for tools that
-    /// wait.
+    /// Authenticated, Healthy, PolicyAllowed, ScopesSatisfied and Ready; DefaultApplied where spec.default is set, and
+    /// DisplayNameUnique where an older connection of the folder bears the display name; Reconciling and Stalled for
+    /// tools that wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -133,7 +139,7 @@ pub struct PolicyStatus {
     #[schemars(length(max = 64), inner(length(max = 63)), extend("x-kubernetes-list-type" = "atomic"))]
     pub sources: Vec<String>,
 
-    /// What becomes of this connection where they do not allow it, and the policy that says so.
+    /// What becomes of this connection where they do not allow it, and the policy that says so, as Suspend/NAME.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub enforcement: Option<String>,
@@ -143,16 +149,10 @@ pub struct PolicyStatus {
     #[schemars(length(max = 63))]
     pub defaults: Option<String>,
 
-    /// Hosts that credentials may be sent to; any where nothing is listed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
-    pub allowed_hosts: Vec<String>,
-
-    /// The policy that does not allow to hand out a static credential; absent where none does. A credential without a
-    /// short-lived form is read by whoever uses it.
+    /// Hosts that all of them allow credentials to be sent to: none where the list is empty, any where there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub static_hand_out_denied_by: Option<String>,
+    #[schemars(length(max = 64), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub allowed_hosts: Option<Vec<String>>,
 }
 
 /// The processes that use a Connection.

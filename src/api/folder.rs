@@ -95,14 +95,14 @@ pub struct FolderStatus {
 
     /// Display names from the root down, such as Finance/AP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 2048))]
+    #[schemars(length(max = 8320))]
     pub path: Option<String>,
 
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// Ready, and Reconciling and Stalled for tools that wait.
+    /// Ready; `OwnerBound` of a Personal folder; Reconciling and Stalled for tools that wait.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,

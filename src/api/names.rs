@@ -9,8 +9,25 @@ pub const CREDENTIALS_LABEL: &str = "liaison.dev/credentials";
 /// Label of a Namespace that names the Folder it belongs to.
 pub const FOLDER_LABEL: &str = "liaison.dev/folder";
 
+/// `ClusterRole` of the owner of a Personal folder, and name of the `RoleBinding` that gives it to them.
+pub const FOLDER_OWNER_ROLE: &str = "liaison-folder-owner";
+
 /// Label of a Secret that holds a token record; its value is the Connection's uid.
 pub const TOKEN_LABEL: &str = "liaison.dev/token-of";
+
+/// Label of a Secret that a ProcessBinding filled; its value is the binding's uid.
+pub const BINDING_LABEL: &str = "liaison.dev/bound-by";
+
+/// Annotation of a Secret that a ProcessBinding filled: whose credential is in it, and a digest of all that it was made
+/// from.
+pub const FILLED_FROM_ANNOTATION: &str = "liaison.dev/filled-from";
+
+/// Annotation of a Secret that a ProcessBinding filled: when the credential in it ends; absent where it does not.
+pub const CREDENTIAL_EXPIRES_AT_ANNOTATION: &str = "liaison.dev/credential-expires-at";
+
+/// Annotation of a Secret that a ProcessBinding filled: a digest of account, scopes and base URL, not of the token. A
+/// change of it is worth a new rollout of what uses the Secret.
+pub const CONNECTION_HASH_ANNOTATION: &str = "liaison.dev/connection-hash";
 
 /// Annotation of a Namespace that a Folder made: the Folder's uid. An adopted namespace does not have it.
 pub const CREATED_BY_ANNOTATION: &str = "liaison.dev/created-by-folder";

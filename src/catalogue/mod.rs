@@ -7,6 +7,7 @@ pub mod address;
 mod check;
 pub mod definition;
 pub mod fault;
+pub mod hosts;
 pub mod method;
 pub mod parameters;
 pub mod pointer;

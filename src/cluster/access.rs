@@ -1,6 +1,8 @@
 //! The rights that this adapter uses. The chart's roles are compared with these tables, so that the operator never
 //! holds a right that no code needs.
 
+use crate::api::names::FOLDER_OWNER_ROLE;
+
 /// Verbs on one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -34,6 +36,7 @@ const fn named(access: Access, named: Named) -> Access {
 }
 
 const ADMISSION: &str = "admissionregistration.k8s.io";
+const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// Rights in all namespaces.
 pub const CLUSTER: &[Access] = &[
@@ -49,17 +52,30 @@ pub const CLUSTER: &[Access] = &[
     access("liaison.dev", "processbindings/status", &["patch"]),
     access("liaison.dev", "consentrequests", &["get", "list", "watch", "delete"]),
     access("liaison.dev", "consentrequests/status", &["patch"]),
-    // Whether a person may still do what they asked for.
+    // Whether a person may still do what they asked for, and a process what it needs.
     access("authorization.k8s.io", "subjectaccessreviews", &["create"]),
     // Whose token a workload brings to the token endpoint.
     access("authentication.k8s.io", "tokenreviews", &["create"]),
-    // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that).
-    access("", "secrets", &["get", "list", "watch", "create", "patch"]),
+    // That rights change is a reason to ask again what processes may use.
+    access(RBAC, "roles", &["list", "watch"]),
+    access(RBAC, "rolebindings", &["list", "watch"]),
+    access(RBAC, "clusterroles", &["list", "watch"]),
+    access(RBAC, "clusterrolebindings", &["list", "watch"]),
+    // Bodies are read by name; lists and watches ask for metadata only (RBAC cannot express that). A Secret is deleted
+    // when the ProcessBinding that made it names another one.
+    access("", "secrets", &["get", "list", "watch", "create", "patch", "delete"]),
     access("", "namespaces", &["get", "list", "watch", "create", "patch", "delete"]),
     // Whether a folder's namespace may go.
     access("", "pods", &["list"]),
     access("", "persistentvolumeclaims", &["list"]),
     access("events.k8s.io", "events", &["create", "patch"]),
+    // The one binding of a Personal folder's owner, by server-side apply, which can be allowed by name; and the one
+    // role that it is for. `bind` lets the operator give that role without having its rights.
+    named(
+        access(RBAC, "rolebindings", &["get", "list", "watch", "create", "patch", "delete"]),
+        Named::Exactly(FOLDER_OWNER_ROLE),
+    ),
+    named(access(RBAC, "clusterroles", &["get", "list", "watch", "bind"]), Named::Exactly(FOLDER_OWNER_ROLE)),
     // Admission: who has how many under way, what a requester may do, and the authorities that are to be trusted.
     named(
         access(ADMISSION, "validatingwebhookconfigurations", &["get", "list", "watch", "patch"]),

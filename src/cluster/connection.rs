@@ -9,8 +9,9 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::consent_request::Phase;
 use crate::api::{Connection, ConsentRequest};
+use crate::domain;
 use crate::domain::connection::{
-    ConnectorState, Effect, FailedConsent, FolderState, Observed, Outcome, decide, decide_again,
+    ConnectorState, Effect, FailedConsent, Observed, Outcome, decide, decide_again,
 };
 use crate::domain::consent::{concerns, says_something_of_connection};
 use crate::domain::decision::{Decision, Event};
@@ -18,7 +19,7 @@ use crate::domain::reason::Reason;
 
 use super::record::Recorded;
 use super::token_store::{self, Seen};
-use super::{Context, Error, Guarded, again_at, effects, folder, record};
+use super::{Context, Error, Guarded, again_at, effects, policy, record};
 
 const FIELD_MANAGER: &str = "liaison-connection";
 
@@ -38,13 +39,18 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
     let secrets = &context.secrets;
     let keyring = &context.keyring;
     let seen = token_store::observe(context, connection).await?;
+    let (folder, policy) = policy::governing(context, namespace, &spec.connector_ref.name);
+    let credentials = domain::policy::credentials(spec, &policy);
+    let oauth_app = domain::policy::oauth_app(spec, &policy);
     let observed = Observed {
         connector: connector_state(context, &spec.connector_ref.name),
-        folder: folder_state(context, namespace),
-        credentials: secrets.state_of(namespace, spec.credentials.as_ref(), keyring).await?,
-        oauth_app: secrets.state_of(namespace, spec.oauth_app.as_ref(), keyring).await?,
+        folder,
+        credentials: secrets.state_of(namespace, credentials.as_ref(), keyring).await?,
+        oauth_app: secrets.state_of(namespace, oauth_app.as_ref(), keyring).await?,
+        policy: Arc::new(policy),
         token: seen.state.clone(),
         consent: failed_consent(context, connection),
+        neighbours: context.surroundings.of(connection),
         settings: context.settings.clone(),
         connection: connection.clone(),
     };
@@ -82,17 +88,6 @@ fn end_of_failed(request: &ConsentRequest) -> Option<FailedConsent> {
             .filter(|reason| says_something_of_connection(*reason))?,
         message: status.message.clone().unwrap_or_default(),
     })
-}
-
-/// The folder of a namespace is the one whose status says that it owns it; one that only asks for it is not ready.
-fn folder_state(context: &Context, namespace: &str) -> FolderState {
-    let folders = context.folders.state();
-    let folders = folders.iter().filter_map(|object| object.0.as_ref().ok());
-    let mut candidates: Vec<_> = folders.filter(|folder| folder.namespace_name() == namespace).collect();
-    candidates
-        .sort_by_key(|folder| folder.status.as_ref().and_then(|status| status.namespace.as_ref()).is_none());
-    let Some(folder) = candidates.first() else { return FolderState::NotFound };
-    folder::state_for_connections(folder)
 }
 
 /// Does what was decided: at most one effect, and one write of the status where it differs. An effect whose fact

@@ -4,16 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
 use kube::runtime::controller::Action;
-use kube::{Api, Resource, ResourceExt};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL};
-use crate::api::{Connection, Folder};
+use crate::api::names::{CREATED_BY_ANNOTATION, FOLDER_FINALIZER, FOLDER_LABEL, FOLDER_OWNER_ROLE};
+use crate::api::{Connection, Folder, ProcessBinding};
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::connection::FolderState;
-use crate::domain::folder::{Contents, Effect, NamespaceFacts, Observed, decide};
+use crate::domain::folder::{
+    Contents, Effect, Held, NamespaceFacts, Observed, OwnerFacts, decide, owner_binding, permitted,
+};
 use crate::domain::reason::Reason;
 
 use super::finalizers::Write;
@@ -62,12 +66,19 @@ pub(super) fn state_for_connections(folder: &Folder) -> FolderState {
 }
 
 async fn observe(folder: &Folder, context: &Context) -> Result<Observed, Error> {
-    let namespaces: Api<Namespace> = Api::all(context.client.clone());
     let name = folder.namespace_name();
-    let namespace = namespaces.get_metadata_opt(name).await.map_err(Error::api("look up the namespace"))?;
+    let namespace = match permitted(folder, &context.territory) {
+        Ok(()) => {
+            let namespaces: Api<Namespace> = Api::all(context.client.clone());
+            namespaces.get_metadata_opt(name).await.map_err(Error::api("look up the namespace"))?
+        }
+        // It is none of ours, whatever is there.
+        Err(_) => None,
+    };
     let deleting = folder.metadata.deletion_timestamp.is_some();
     let contents =
         if deleting && namespace.is_some() { contents(context, name).await? } else { Contents::default() };
+    let owner = owner(context, folder, namespace.is_some()).await?;
     let mut folders: Vec<Folder> =
         context.folders.state().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect();
     if !folders.iter().any(|other| other.metadata.uid == folder.metadata.uid) {
@@ -82,28 +93,86 @@ async fn observe(folder: &Folder, context: &Context) -> Result<Observed, Error> 
             annotations: namespace.metadata.annotations.unwrap_or_default(),
         }),
         contents,
-        operator_namespace: context.operator_namespace.clone(),
+        owner,
+        territory: context.territory.clone(),
+    })
+}
+
+/// Names that a refusal and a condition list at most, of each kind.
+pub(super) const NAMED: u32 = 20;
+
+/// What has to go before a folder does.
+pub(super) async fn held_in(client: &Client, namespace: &str) -> kube::Result<Held> {
+    let page = ListParams::default().limit(NAMED);
+    let names = |items: Vec<ObjectMeta>| items.into_iter().filter_map(|it| it.name).collect();
+    let connections: Api<Connection> = Api::namespaced(client.clone(), namespace);
+    let connections = connections.list_metadata(&page).await?.items;
+    let bindings: Api<ProcessBinding> = Api::namespaced(client.clone(), namespace);
+    let bindings = bindings.list_metadata(&page).await?.items;
+    Ok(Held {
+        connections: names(connections.into_iter().map(|it| it.metadata).collect()),
+        bindings: names(bindings.into_iter().map(|it| it.metadata).collect()),
     })
 }
 
 async fn contents(context: &Context, namespace: &str) -> Result<Contents, Error> {
-    let list = |limit| ListParams::default().limit(limit);
-    let connections: Api<Connection> = Api::namespaced(context.client.clone(), namespace);
-    let connections = connections
-        .list_metadata(&list(20))
-        .await
-        .map_err(Error::api("look for connections in the namespace"))?;
+    let one = ListParams::default().limit(1);
+    let held = held_in(&context.client, namespace).await.map_err(Error::api("look into the namespace"))?;
     let pods: Api<Pod> = Api::namespaced(context.client.clone(), namespace);
-    let pods = pods.list_metadata(&list(1)).await.map_err(Error::api("look for pods in the namespace"))?;
+    let pods = pods.list_metadata(&one).await.map_err(Error::api("look for pods in the namespace"))?;
     let claims: Api<PersistentVolumeClaim> = Api::namespaced(context.client.clone(), namespace);
-    let claims = claims
-        .list_metadata(&list(1))
-        .await
-        .map_err(Error::api("look for volume claims in the namespace"))?;
-    Ok(Contents {
-        connections: connections.items.iter().map(ResourceExt::name_any).collect(),
-        workloads: !pods.items.is_empty() || !claims.items.is_empty(),
+    let claims =
+        claims.list_metadata(&one).await.map_err(Error::api("look for volume claims in the namespace"))?;
+    Ok(Contents { held, workloads: !pods.items.is_empty() || !claims.items.is_empty() })
+}
+
+/// The binding is read, not watched: one that was just written has to be seen.
+async fn owner(context: &Context, folder: &Folder, there: bool) -> Result<OwnerFacts, Error> {
+    let binding = if there && folder.spec.owner.is_some() {
+        let found = owner_bindings(context, folder).get_opt(FOLDER_OWNER_ROLE).await;
+        found.map_err(Error::api("read the owner's RoleBinding"))?
+    } else {
+        None
+    };
+    Ok(OwnerFacts {
+        role_exists: context.owner_role.get(&ObjectRef::new(FOLDER_OWNER_ROLE)).is_some(),
+        adoptions_are_reviewed: context.adoptions_are_reviewed,
+        binding,
     })
+}
+
+fn owner_bindings(context: &Context, folder: &Folder) -> Api<RoleBinding> {
+    Api::namespaced(context.client.clone(), folder.namespace_name())
+}
+
+/// By server-side apply, which RBAC can allow for one name; a plain creation it cannot.
+async fn bind_owner(context: &Context, folder: &Folder) -> Result<(), Error> {
+    let Some(binding) = owner_binding(folder) else { return Ok(()) };
+    let parameters = PatchParams::apply(FIELD_MANAGER).force();
+    let bindings = owner_bindings(context, folder);
+    let bound = bindings.patch(FOLDER_OWNER_ROLE, &parameters, &Patch::Apply(&binding)).await;
+    bound.map(drop).map_err(Error::api("bind the owner"))
+}
+
+async fn unbind_owner(context: &Context, folder: &Folder, observed: &Observed) -> Result<(), Error> {
+    let uid = observed.owner.binding.as_ref().and_then(|binding| binding.metadata.uid.clone());
+    let deleted = owner_bindings(context, folder).delete(FOLDER_OWNER_ROLE, &only(uid)).await;
+    unless_gone(deleted).map_err(Error::api("delete the owner's RoleBinding"))
+}
+
+/// Deletes what was seen, and no later object of its name.
+fn only(uid: Option<String>) -> DeleteParams {
+    let preconditions = uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None });
+    DeleteParams { preconditions, ..DeleteParams::default() }
+}
+
+/// Gone already, or another of that name: the next pass says what that means.
+fn unless_gone<T>(deleted: kube::Result<T>) -> kube::Result<()> {
+    match deleted {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn act(context: &Context, folder: &Folder, observed: &Observed, effect: &Effect) -> Result<(), Error> {
@@ -121,20 +190,14 @@ async fn act(context: &Context, folder: &Folder, observed: &Observed, effect: &E
             }
         }
         Effect::LabelNamespace => label(&namespaces, namespace, json!(folder.name_any())).await,
+        Effect::BindOwner => bind_owner(context, folder).await,
+        Effect::UnbindOwner => unbind_owner(context, folder, observed).await,
         Effect::DeleteNamespace => {
             let current =
                 namespaces.get_metadata_opt(namespace).await.map_err(Error::api("look up the namespace"))?;
             let uid = current.and_then(|namespace| namespace.uid());
-            let parameters = DeleteParams {
-                preconditions: uid.map(|uid| Preconditions { uid: Some(uid), resource_version: None }),
-                ..DeleteParams::default()
-            };
-            match namespaces.delete(namespace, &parameters).await {
-                Ok(_) => Ok(()),
-                // Gone already, or another of that name; the next pass says what that means.
-                Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-                Err(error) => Err(Error::api("delete the namespace")(error)),
-            }
+            unless_gone(namespaces.delete(namespace, &only(uid)).await)
+                .map_err(Error::api("delete the namespace"))
         }
         Effect::Release => {
             let ours = observed.namespace.as_ref().is_some_and(|facts| {

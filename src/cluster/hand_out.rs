@@ -123,7 +123,10 @@ async fn values(
     };
     let namespace = connection.namespace().unwrap_or_default();
     let secret = connection.spec.credentials.as_ref();
-    let mut all = secrets::values_of(source.client, &namespace, secret).await?;
+    let mut all = match secret {
+        Some(secret) => secrets::values_of(source.client, &namespace, &secret.secret_ref.name).await?,
+        None => BTreeMap::new(),
+    };
     let names = method.secret_names();
     let required: Option<BTreeMap<String, SecretString>> =
         names.required.into_iter().map(|key| all.remove_entry(&key)).collect();

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod admission;
+pub mod binding;
+mod calls;
 pub mod certificates;
 pub mod connection;
 pub mod connector;
@@ -12,9 +14,12 @@ pub mod folder;
 mod hand_out;
 mod keyring;
 mod own_writes;
+mod policy;
 mod record;
 mod review;
+mod rights;
 mod secrets;
+mod surroundings;
 pub mod token_endpoint;
 mod token_store;
 pub mod uninstall;
@@ -24,19 +29,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Client;
+use kube::api::PartialObjectMeta;
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::connection::Settings;
+use crate::domain::folder::Territory;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient, Telemetry};
 
+pub use calls::Calls;
 pub use keyring::{KeyringSetupFault, load_or_create as load_or_create_keyring};
 pub use own_writes::OwnWrites;
+pub use rights::Rights;
 pub use secrets::Secrets;
+pub use surroundings::Surroundings;
 pub use token_store::KnownRecords;
 pub use watch::Guarded;
 
@@ -62,6 +73,12 @@ pub struct Context {
     pub provider_timeout: Duration,
     /// The operator's own namespace.
     pub operator_namespace: String,
+    /// Which namespaces folders may have.
+    pub territory: Territory,
+    /// Whether admission reviews who has a namespace adopted.
+    pub adoptions_are_reviewed: bool,
+    /// The role of owners of Personal folders, if it is installed.
+    pub owner_role: Store<PartialObjectMeta<ClusterRole>>,
     /// Connectors, as last seen.
     pub connectors: Store<Guarded<Connector>>,
     /// Checked descriptions, made once per generation.
@@ -74,6 +91,8 @@ pub struct Context {
     pub policies: Store<Guarded<ConnectionPolicy>>,
     /// `ProcessBindings`, as last seen.
     pub bindings: Store<Guarded<ProcessBinding>>,
+    /// What stands around each Connection.
+    pub surroundings: Arc<Surroundings>,
     /// ConsentRequests, as last seen.
     pub consents: Store<Guarded<ConsentRequest>>,
     /// Connections as they are this moment, for consents.
@@ -82,6 +101,8 @@ pub struct Context {
     pub written: OwnWrites<Connection>,
     /// Secrets, as metadata; bodies are read by name when needed.
     pub secrets: Secrets,
+    /// What passes over ProcessBindings share.
+    pub binding: binding::Shared,
     /// Facts about token records that were opened before.
     pub records: KnownRecords,
 }

@@ -12,8 +12,8 @@ use secrecy::SecretString;
 use zeroize::Zeroize;
 
 use crate::api::names::{CLIENT_ID_KEY, CREDENTIALS_LABEL};
-use crate::api::schema::SecretSource;
 use crate::domain::connection::SecretState;
+use crate::domain::policy::SecretChoice;
 use crate::envelope::Keyring;
 
 use super::Error;
@@ -21,6 +21,7 @@ use super::Error;
 /// Reads Secrets that connections refer to.
 pub struct Secrets {
     client: Client,
+    operator_namespace: String,
     credentials: Store<PartialObjectMeta<Secret>>,
     pub(super) tokens: Store<PartialObjectMeta<Secret>>,
     digests: Mutex<HashMap<String, Digests>>,
@@ -58,24 +59,27 @@ impl Digests {
 }
 
 impl Secrets {
-    /// Reads through this client; the stores hold metadata of labelled Secrets and of token Secrets.
+    /// Reads through this client; what policies lend lies in the operator's namespace; the stores hold metadata of labelled Secrets and of token Secrets.
     pub fn new(
         client: Client,
+        operator_namespace: &str,
         credentials: Store<PartialObjectMeta<Secret>>,
         tokens: Store<PartialObjectMeta<Secret>>,
     ) -> Self {
-        Self { client, credentials, tokens, digests: Mutex::default() }
+        let operator_namespace = operator_namespace.to_owned();
+        Self { client, operator_namespace, credentials, tokens, digests: Mutex::default() }
     }
 
-    /// What a Connection may know of a Secret that it refers to.
+    /// What a Connection of this namespace may know of the Secret that is meant.
     pub(super) async fn state_of(
         &self,
         namespace: &str,
-        source: Option<&SecretSource>,
+        choice: Option<&SecretChoice>,
         keyring: &Keyring,
     ) -> Result<SecretState, Error> {
-        let Some(source) = source else { return Ok(SecretState::NotReferenced) };
-        let name = source.secret_ref.name.clone();
+        let Some(choice) = choice else { return Ok(SecretState::NotReferenced) };
+        let namespace = choice.namespace(namespace, &self.operator_namespace);
+        let name = choice.secret.clone();
         let reference = ObjectRef::new(&name).within(namespace);
         let known = self.credentials.get(&reference);
         let Some(metadata) = known else { return self.unlabelled(namespace, name).await };
@@ -98,13 +102,15 @@ impl Secrets {
         Ok(if found.is_some() { SecretState::NotLabelled(name) } else { SecretState::NotFound(name) })
     }
 
-    /// The values of a Secret that carries the label, for one use.
+    /// The values of the Secret that a Connection of this namespace means, if it carries the label, for one use.
     pub(super) async fn values(
         &self,
         namespace: &str,
-        source: Option<&SecretSource>,
+        choice: Option<&SecretChoice>,
     ) -> Result<BTreeMap<String, SecretString>, Error> {
-        values_of(&self.client, namespace, source).await
+        let Some(choice) = choice else { return Ok(BTreeMap::new()) };
+        let namespace = choice.namespace(namespace, &self.operator_namespace);
+        values_of(&self.client, namespace, &choice.secret).await
     }
 
     async fn read(&self, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
@@ -137,11 +143,10 @@ impl Secrets {
 pub(super) async fn values_of(
     client: &Client,
     namespace: &str,
-    source: Option<&SecretSource>,
+    name: &str,
 ) -> Result<BTreeMap<String, SecretString>, Error> {
-    let Some(source) = source else { return Ok(BTreeMap::new()) };
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let secret = api.get_opt(&source.secret_ref.name).await.map_err(Error::api("read a Secret"))?;
+    let secret = api.get_opt(name).await.map_err(Error::api("read a Secret"))?;
     let secret =
         secret.filter(|secret| secret.labels().get(CREDENTIALS_LABEL).is_some_and(|value| value == "true"));
     Ok(secret.map(texts).unwrap_or_default())
@@ -151,11 +156,12 @@ pub(super) async fn values_of(
 pub(super) async fn fresh_state(
     client: &Client,
     keyring: &Keyring,
-    namespace: &str,
-    source: Option<&SecretSource>,
+    (namespace, operator_namespace): (&str, &str),
+    choice: Option<&SecretChoice>,
 ) -> Result<SecretState, Error> {
-    let Some(source) = source else { return Ok(SecretState::NotReferenced) };
-    let name = source.secret_ref.name.clone();
+    let Some(choice) = choice else { return Ok(SecretState::NotReferenced) };
+    let namespace = choice.namespace(namespace, operator_namespace);
+    let name = choice.secret.clone();
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let found = api.get_opt(&name).await.map_err(Error::api("read a Secret"))?;
     let Some(secret) = found else { return Ok(SecretState::NotFound(name)) };

@@ -1,7 +1,9 @@
 //! Watches: one stream per kind feeds both a store to read from and the passes that it causes. An object that does
 //! not fit its kind is kept as such and never stops the others.
 
+use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -17,9 +19,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::api::consent_request::Phase;
-use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
+use crate::api::names::{BINDING_LABEL, CREDENTIALS_LABEL, TOKEN_LABEL};
 use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
+use crate::domain::binding;
 use crate::domain::connection::refers_to_secret;
+use crate::domain::neighbours::Key;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -36,7 +40,7 @@ pub struct Watched<K: Resource<DynamicType = ()> + 'static> {
 }
 
 /// Objects per page of the first list; bounds memory while many are read.
-const PAGE_SIZE: u32 = 100;
+pub(super) const PAGE_SIZE: u32 = 100;
 
 fn config() -> Config {
     Config::default().page_size(PAGE_SIZE)
@@ -73,6 +77,55 @@ where
     Watched { store, changes }
 }
 
+/// Who keeps something of every object of a kind.
+pub trait Follow<K>: Send + Sync + 'static {
+    /// The object is like this now; nothing where it is gone, or does not fit its kind.
+    fn see(&self, key: &Key, object: Option<&K>);
+    /// There are these objects and no others, after a time in which the watch saw nothing.
+    fn keep(&self, listed: &HashSet<Key>);
+}
+
+/// Watches a kind of ours like `objects`. The follower sees each object before the passes that it causes.
+pub fn followed<K>(api: Api<Guarded<K>>, follower: Arc<impl Follow<K>>) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = store();
+    let mut listed = HashSet::new();
+    let changes = watch(api, config())
+        .modify(|object: &mut Guarded<K>| object.managed_fields_mut().clear())
+        .default_backoff()
+        .reflect(writer)
+        .inspect(move |event| {
+            if let Ok(event) = event {
+                follow(&*follower, event, &mut listed);
+            }
+        })
+        .touched_objects()
+        .boxed();
+    Watched { store, changes }
+}
+
+fn follow<K>(follower: &impl Follow<K>, event: &watcher::Event<Guarded<K>>, listed: &mut HashSet<Key>)
+where
+    K: Resource<DynamicType = ()>,
+{
+    let key = |object: &Guarded<K>| Key {
+        namespace: object.meta().namespace.clone().unwrap_or_default(),
+        name: object.meta().name.clone().unwrap_or_default(),
+    };
+    match event {
+        watcher::Event::Init => listed.clear(),
+        watcher::Event::InitApply(object) => {
+            follower.see(&key(object), object.0.as_ref().ok());
+            listed.insert(key(object));
+        }
+        watcher::Event::InitDone => follower.keep(&std::mem::take(listed)),
+        watcher::Event::Apply(object) => follower.see(&key(object), object.0.as_ref().ok()),
+        watcher::Event::Delete(object) => follower.see(&key(object), None),
+    }
+}
+
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
 /// wrote ourselves.
 pub fn relevant<K>(
@@ -86,13 +139,30 @@ where
 }
 
 /// Watches objects of any kind with a label, as metadata only: bodies are neither sent nor kept.
-pub fn metadata<K>(api: Api<PartialObjectMeta<K>>, selector: &str) -> Watched<PartialObjectMeta<K>>
+pub fn labelled<K>(api: Api<PartialObjectMeta<K>>, selector: &str) -> Watched<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+{
+    metadata(api, config().labels(selector))
+}
+
+/// Watches the objects of one name, as metadata only; RBAC can allow it for that name.
+pub fn named<K>(api: Api<PartialObjectMeta<K>>, name: &str) -> Watched<PartialObjectMeta<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
+{
+    metadata(api, config().fields(&format!("metadata.name={name}")))
+}
+
+fn metadata<K>(api: Api<PartialObjectMeta<K>>, config: Config) -> Watched<PartialObjectMeta<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
     PartialObjectMeta<K>: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync,
 {
     let (store, writer) = store();
-    let changes = watch(api, config().labels(selector))
+    let changes = watch(api, config)
         .modify(|object: &mut PartialObjectMeta<K>| object.managed_fields_mut().clear())
         .default_backoff()
         .reflect(writer)
@@ -164,6 +234,11 @@ pub fn credentials_selector() -> String {
 /// Selects the Secrets that hold token records.
 pub fn tokens_selector() -> String {
     TOKEN_LABEL.to_owned()
+}
+
+/// Selects the Secrets that bindings made.
+pub fn outputs_selector() -> String {
+    BINDING_LABEL.to_owned()
 }
 
 /// Names of objects that a change of another object concerns.
@@ -242,19 +317,6 @@ pub fn all_connections(connections: &Store<Guarded<Connection>>) -> Concerned<Co
     connections_where(connections, |_| true)
 }
 
-/// The Connection that a `ProcessBinding` has bound.
-pub fn connections_of_binding(
-    connections: &Store<Guarded<Connection>>,
-    binding: &Guarded<ProcessBinding>,
-) -> Concerned<Connection> {
-    let bound = binding.0.as_ref().ok().and_then(|binding| binding.status.as_ref()?.connection.as_ref());
-    let Some(bound) = bound else { return Vec::new() };
-    vec![ObjectRef::new(&bound.name).within(&bound.namespace)]
-        .into_iter()
-        .filter(|reference| connections.get(reference).is_some())
-        .collect()
-}
-
 /// All folders; a folder's path and its claim to a namespace depend on the others.
 pub fn all_folders(folders: &Store<Guarded<Folder>>) -> Concerned<Folder> {
     folders.state().iter().map(|object| object.to_object_ref(())).collect()
@@ -268,4 +330,64 @@ pub fn folders_of_namespace(folders: &Store<Guarded<Folder>>, namespace: &str) -
         .filter(|object| object.0.as_ref().is_ok_and(|folder| folder.namespace_name() == namespace))
         .map(|object| object.to_object_ref(()))
         .collect()
+}
+
+/// ProcessBindings for which `concerned` says yes.
+pub fn bindings_where(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    concerned: impl Fn(&ProcessBinding) -> bool,
+) -> Concerned<ProcessBinding> {
+    bindings
+        .state()
+        .iter()
+        .filter(|object| object.0.as_ref().is_ok_and(&concerned))
+        .map(|object| object.to_object_ref(()))
+        .collect()
+}
+
+/// ProcessBindings whose processes use a Connection, or might.
+pub fn bindings_of_connection(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    connection: &Guarded<Connection>,
+) -> Concerned<ProcessBinding> {
+    let Ok(connection) = &connection.0 else { return Vec::new() };
+    bindings_where(bindings, |binding| binding::concerns(binding, connection))
+}
+
+/// ProcessBindings of connections that read a Secret.
+pub fn bindings_of_credentials(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    connections: &Store<Guarded<Connection>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Concerned<ProcessBinding> {
+    let using = connections_of_secret(connections, secret);
+    let using: Vec<_> = using.iter().filter_map(|reference| connections.get(reference)).collect();
+    bindings_where(bindings, |one| {
+        using.iter().any(|connection| {
+            connection.0.as_ref().is_ok_and(|connection| binding::concerns(one, connection))
+        })
+    })
+}
+
+/// The ProcessBinding that made a Secret, and those that would have a Secret of its name.
+pub fn bindings_of_output(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    secret: &PartialObjectMeta<Secret>,
+) -> Concerned<ProcessBinding> {
+    let (maker, namespace, name) =
+        (secret.labels().get(BINDING_LABEL), &secret.metadata.namespace, &secret.metadata.name);
+    bindings_where(bindings, |binding| {
+        binding.metadata.namespace == *namespace
+            && (binding.metadata.uid.as_ref() == maker || binding.spec.secret_name == *name)
+    })
+}
+
+/// ProcessBindings in the namespace that a Folder asks for.
+pub fn bindings_of_folder(
+    bindings: &Store<Guarded<ProcessBinding>>,
+    folder: &Guarded<Folder>,
+) -> Concerned<ProcessBinding> {
+    let Ok(folder) = &folder.0 else { return Vec::new() };
+    let namespace = Some(folder.namespace_name());
+    bindings_where(bindings, |binding| binding.metadata.namespace.as_deref() == namespace)
 }

@@ -18,10 +18,14 @@ pub enum ConditionType {
     ScopesSatisfied,
     /// Connection: `spec.default` has the effect that it asks for.
     DefaultApplied,
+    /// Connection: no older one of its folder bears its display name. Only there while one does.
+    DisplayNameUnique,
     /// Connection, Folder, ProcessBinding: it can be used.
     Ready,
     /// Connector, ConnectionPolicy: the description has no faults.
     Valid,
+    /// Folder: its owner has access to its namespace.
+    OwnerBound,
     /// For tools that wait: it may become right by itself.
     Reconciling,
     /// For tools that wait: only a change can help.
@@ -37,8 +41,10 @@ impl ConditionType {
             Self::PolicyAllowed => "PolicyAllowed",
             Self::ScopesSatisfied => "ScopesSatisfied",
             Self::DefaultApplied => "DefaultApplied",
+            Self::DisplayNameUnique => "DisplayNameUnique",
             Self::Ready => "Ready",
             Self::Valid => "Valid",
+            Self::OwnerBound => "OwnerBound",
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
         }

@@ -207,6 +207,16 @@ reasons! {
     ParentNotFound: User, Waiting, "The parent folder does not exist.";
     /// The folder would be above itself.
     FolderCycle: User, Stuck, "The folder would be its own ancestor.";
+    /// More folders would be above the folder than are allowed.
+    FolderTooDeep: User, Stuck, "The folder would be too deep in the tree.";
+    /// The operator works in some namespaces only, and this is none of them.
+    NamespaceNotServed: Administrator, Stuck, "Liaison does not work in the namespace.";
+    /// The folder's owner has the role of owners in its namespace.
+    OwnerBound: Nobody, Settled, "The owner has access to the folder.";
+    /// The role that owners of Personal folders are given is not installed.
+    OwnerRoleNotFound: Administrator, Waiting, "The role for owners of Personal folders is not installed.";
+    /// The namespace was there before, and nobody has reviewed whether it may be given to the owner.
+    AdoptionNotReviewed: Administrator, Settled, "Nobody has reviewed whether the adopted namespace may be the owner's.";
     /// The folder cannot go while it holds something.
     FolderNotEmpty: User, Waiting, "The folder still holds objects.";
 
@@ -220,6 +230,9 @@ reasons! {
     DefaultRemoved: User, Settled, "The default connection is gone and no other one takes its place.";
     /// The folder has several connections for the connector, and none of them is the default.
     NoDefaultConnection: User, Waiting, "No connection is the default.";
+
+    /// An older connection of the folder bears the display name.
+    DisplayNameTaken: User, Settled, "Another connection of the folder bears the display name.";
 
     /// A policy does not allow the connector.
     ConnectorDisabled: Administrator, Stuck, "A policy does not allow the connector.";
@@ -252,6 +265,8 @@ reasons! {
     ConnectionNotReady: User, Waiting, "The connection is not ready.";
     /// The connection is for another connector.
     ConnectorMismatch: User, Stuck, "The connection is for another connector.";
+    /// The API server does not let the Secret be written: quota, another policy, an immutable Secret.
+    SecretWriteRefused: Administrator, Waiting, "The Secret cannot be written.";
     /// There is a Secret of that name that the binding did not make.
     SecretNameTaken: User, Stuck, "A Secret of that name exists already.";
 

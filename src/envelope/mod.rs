@@ -8,6 +8,7 @@ mod consent;
 mod encoding;
 mod fingerprint;
 mod keyring;
+mod plain;
 mod record;
 mod seal;
 mod stamp;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use consent::{ConsentResult, ConsentSession, s256};
 pub use keyring::{Keyring, KeyringFault, MAXIMUM_KEY_ID_LENGTH};
+pub use plain::secret_value;
 pub use record::TokenRecord;
 pub use seal::{MAXIMUM_CONSENT_ID_LENGTH, OpenFault, OpenedRecord, RecordContext, SealFault};
 pub use stamp::RequesterStamp;

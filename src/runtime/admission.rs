@@ -27,7 +27,7 @@ pub(super) fn start(
     let desk = Arc::new(Desk::open(
         &means.client,
         Arc::clone(&means.keyring),
-        &settings.namespace,
+        settings.territory(),
         Arc::clone(&means.clock),
         &mut served.tasks,
     ));

@@ -1,28 +1,33 @@
 //! Wires watches to passes: who is looked at when what changes.
 
+mod bindings;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
 use kube::api::PartialObjectMeta;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::names::FOLDER_LABEL;
+use crate::api::names::{FOLDER_LABEL, FOLDER_OWNER_ROLE};
 use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::cluster::watch::{self, Watched};
-use crate::cluster::{self, Context, Error, Guarded, KnownRecords, OwnWrites, Secrets, connector, consent};
+use crate::cluster::{
+    self, Context, Error, Guarded, KnownRecords, OwnWrites, Rights, Secrets, Surroundings, connector, consent,
+};
 use crate::domain::connection;
 use crate::envelope::Keyring;
 use crate::ports::{Clock, Leadership, ProviderClient};
@@ -86,13 +91,17 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));
     let folders = watch::objects::<Folder>(Api::all(client.clone()));
-    let connections = watch::objects::<Connection>(Api::all(client.clone()));
+    let (surroundings, beside) = Surroundings::new();
+    let connections = watch::followed::<Connection>(Api::all(client.clone()), Arc::clone(&surroundings));
     let consents = watch::objects::<ConsentRequest>(Api::all(client.clone()));
     let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
-    let bindings = watch::objects::<ProcessBinding>(Api::all(client.clone()));
-    let credentials = watch::metadata::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
-    let tokens = watch::metadata::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
-    let namespaces = watch::metadata::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
+    let bindings = watch::followed::<ProcessBinding>(Api::all(client.clone()), Arc::clone(&surroundings));
+    let outputs = watch::labelled::<Secret>(Api::all(client.clone()), &watch::outputs_selector());
+    let rights = Rights::watch(&client);
+    let credentials = watch::labelled::<Secret>(Api::all(client.clone()), &watch::credentials_selector());
+    let tokens = watch::labelled::<Secret>(Api::all(client.clone()), &watch::tokens_selector());
+    let namespaces = watch::labelled::<Namespace>(Api::all(client.clone()), FOLDER_LABEL);
+    let owner_role = watch::named::<ClusterRole>(Api::all(client.clone()), FOLDER_OWNER_ROLE);
 
     parts.metrics.count(connections.store.clone());
     let reporter = Reporter { controller: "liaison".to_owned(), instance: Some(settings.identity.clone()) };
@@ -108,6 +117,9 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         snapshots: parts.snapshots,
         provider_timeout: settings.provider_timeout,
         operator_namespace: settings.namespace.clone(),
+        territory: settings.territory(),
+        adoptions_are_reviewed: !settings.admission_configuration.is_empty(),
+        owner_role: owner_role.store.clone(),
         connectors: connectors.store.clone(),
         definitions: connector::Definitions::default(),
         folders: folders.store.clone(),
@@ -115,8 +127,10 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         consents: consents.store.clone(),
         policies: policies.store.clone(),
         bindings: bindings.store.clone(),
+        surroundings,
         written: OwnWrites::default(),
-        secrets: Secrets::new(client, credentials.store.clone(), tokens.store.clone()),
+        secrets: Secrets::new(client, &settings.namespace, credentials.store.clone(), tokens.store.clone()),
+        binding: cluster::binding::Shared::new(outputs.store.clone()),
         records: KnownRecords::default(),
     });
     let complete = {
@@ -136,6 +150,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             )
             .is_ok()
         }
+        .shared()
     };
     let causes = vec![
         connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
@@ -145,13 +160,16 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             watch::connections_of_connector(&context.connections, &changed.name_any())
         }),
         connections_of(&context, folders, |context, changed, _| {
+            context.binding.calls.call(watch::bindings_of_folder(&context.bindings, changed));
             watch::connections_of_folder(&context.connections, changed)
         }),
         connections_of(&context, credentials, |context, changed: &PartialObjectMeta<Secret>, gone| {
             if gone {
                 context.secrets.forget(&changed.uid().unwrap_or_default());
             }
-            watch::connections_of_secret(&context.connections, changed)
+            let (bindings, connections) = (&context.bindings, &context.connections);
+            context.binding.calls.call(watch::bindings_of_credentials(bindings, connections, changed));
+            watch::connections_of_secret(connections, changed)
         }),
         connections_of(&context, tokens, |context, changed: &PartialObjectMeta<Secret>, gone| {
             if gone {
@@ -163,18 +181,21 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             watch::connection_of_consent(&context.connections, changed)
         }),
         connections_of(&context, policies, |context, _: &Guarded<ConnectionPolicy>, _| {
+            context.binding.calls.call(watch::bindings_where(&context.bindings, |_| true));
             watch::all_connections(&context.connections)
         }),
-        connections_of(&context, bindings, |context, changed: &Guarded<ProcessBinding>, _| {
-            watch::connections_of_binding(&context.connections, changed)
-        }),
+        // What they mean for connections, their follower tells.
+        connections_of(&context, bindings, |_, _: &Guarded<ProcessBinding>, _| Vec::new()),
+        beside,
     ];
 
+    let connections = bindings::told_of(&context, connections);
     let passes = Passes { context, concurrency: settings.concurrency, stop };
     tokio::join!(
         passes.over_connectors(),
-        passes.over_folders(namespaces),
-        passes.over_connections(connections, causes, complete),
+        passes.over_folders(namespaces, owner_role),
+        passes.over_connections(connections, causes, complete.clone()),
+        passes.over_bindings(outputs, rights, complete),
         passes.over_consents(),
     );
 }
@@ -196,6 +217,16 @@ where
         let gone = store.get(&ObjectRef::from_obj(changed)).is_none();
         concerned(&context, changed, gone)
     })
+}
+
+/// Folders whose passes a change of another kind, or of another folder, causes.
+fn folders_of<K: Send + 'static>(
+    folders: &Store<Guarded<Folder>>,
+    changes: watch::Changes<K>,
+    concerned: impl Fn(&Store<Guarded<Folder>>, &K) -> watch::Concerned<Folder> + Send + 'static,
+) -> Caused<Folder> {
+    let folders = folders.clone();
+    watch::forward(changes, move |changed| concerned(&folders, changed))
 }
 
 /// Passes over all objects of each kind.
@@ -223,19 +254,42 @@ impl Passes {
     }
 
     /// A folder's path and its claim to a namespace depend on the other folders, so a change of one concerns all.
-    async fn over_folders(&self, namespaces: Watched<PartialObjectMeta<Namespace>>) {
-        let client = &self.context.client;
-        let (by_namespace, by_folder) = (self.context.folders.clone(), self.context.folders.clone());
-        let namespaces = watch::forward(namespaces.changes, move |changed: &PartialObjectMeta<Namespace>| {
-            watch::folders_of_namespace(&by_namespace, &changed.name_any())
-        });
+    async fn over_folders(
+        &self,
+        namespaces: Watched<PartialObjectMeta<Namespace>>,
+        owner_role: Watched<PartialObjectMeta<ClusterRole>>,
+    ) {
+        let (client, folders) = (&self.context.client, &self.context.folders);
+        let role = owner_role.store.clone();
+        let owner_bindings = watch::named::<RoleBinding>(Api::all(client.clone()), FOLDER_OWNER_ROLE);
         let others = watch::objects::<Folder>(Api::all(client.clone()));
-        let others = watch::forward(watch::relevant(others.changes).boxed(), move |_: &Guarded<Folder>| {
-            watch::all_folders(&by_folder)
-        });
-        self.controller(watch::objects::<Folder>(Api::all(client.clone())))
-            .reconcile_on(namespaces)
-            .reconcile_on(others)
+        let causes = [
+            folders_of(folders, namespaces.changes, |folders, changed: &PartialObjectMeta<Namespace>| {
+                watch::folders_of_namespace(folders, &changed.name_any())
+            }),
+            folders_of(
+                folders,
+                owner_bindings.changes,
+                |folders, changed: &PartialObjectMeta<RoleBinding>| {
+                    watch::folders_of_namespace(folders, &changed.namespace().unwrap_or_default())
+                },
+            ),
+            folders_of(folders, owner_role.changes, |folders, _: &PartialObjectMeta<ClusterRole>| {
+                watch::all_folders(folders)
+            }),
+            folders_of(folders, watch::relevant(others.changes).boxed(), |folders, _: &Guarded<Folder>| {
+                watch::all_folders(folders)
+            }),
+        ];
+        // Before, the role would seem to be missing.
+        tokio::select! {
+            read = role.wait_until_ready() => if read.is_err() { return },
+            () = self.stop.cancelled() => return,
+        }
+        let controller = self.controller(watch::objects::<Folder>(Api::all(client.clone())));
+        causes
+            .into_iter()
+            .fold(controller, Controller::reconcile_on)
             .run(observed("Folder", cluster::folder::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;

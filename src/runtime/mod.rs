@@ -81,7 +81,8 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let keyring = Arc::new(load_or_create_keyring(&client, &settings.namespace).await?);
     let decisions = Arc::new(decisions(&settings));
-    let snapshots = Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&decisions));
+    let snapshots =
+        Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&decisions), &settings.namespace);
     let desk = Arc::new(Desk::new(snapshots.clone(), Arc::clone(&clock)));
     let public = web::public::router(desk, &settings.public_url);
     listeners.spawn(serve(settings.public_address, public, closing.clone()));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::domain::folder::Territory;
 use crate::provider::HostAndPort;
 
 /// Settings of `liaison run`.
@@ -110,6 +111,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Which namespaces folders may have.
+    pub(super) fn territory(&self) -> Territory {
+        Territory { operator_namespace: self.namespace.clone(), namespaces: None }
+    }
+
     /// What the certificate of the listener for admission is made for.
     pub(super) fn admission_hosts(&self) -> Vec<String> {
         if !self.admission_hosts.is_empty() {

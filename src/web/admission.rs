@@ -32,7 +32,7 @@ struct Reception {
     places: Arc<Semaphore>,
 }
 
-/// `/admission/connections`, `/admission/parameters`, `/admission/folders` and `/admission/consent-requests`.
+/// A path for each that the webhook configurations name.
 pub fn router(desk: Arc<dyn AdmissionDesk>, telemetry: Arc<dyn Telemetry>) -> Router {
     let ask = |subject| {
         post(move |State(reception): State<Reception>, request: Request| async move {
@@ -44,6 +44,7 @@ pub fn router(desk: Arc<dyn AdmissionDesk>, telemetry: Arc<dyn Telemetry>) -> Ro
         .route("/admission/parameters", ask(Reviewed::Parameters))
         .route("/admission/folders", ask(Reviewed::Folders))
         .route("/admission/consent-requests", ask(Reviewed::ConsentRequests))
+        .route("/admission/process-bindings", ask(Reviewed::ProcessBindings))
         .with_state(Reception { desk, telemetry, places: Arc::new(Semaphore::new(AT_ONCE)) })
 }
 

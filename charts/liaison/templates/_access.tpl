@@ -100,6 +100,34 @@
   verbs:
   - create
 - apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - roles
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - rolebindings
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - clusterroles
+  verbs:
+  - list
+  - watch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resources:
+  - clusterrolebindings
+  verbs:
+  - list
+  - watch
+- apiGroups:
   - ''
   resources:
   - secrets
@@ -109,6 +137,7 @@
   - watch
   - create
   - patch
+  - delete
 - apiGroups:
   - ''
   resources:
@@ -139,6 +168,30 @@
   verbs:
   - create
   - patch
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resourceNames:
+  - liaison-folder-owner
+  resources:
+  - rolebindings
+  verbs:
+  - get
+  - list
+  - watch
+  - create
+  - patch
+  - delete
+- apiGroups:
+  - rbac.authorization.k8s.io
+  resourceNames:
+  - liaison-folder-owner
+  resources:
+  - clusterroles
+  verbs:
+  - get
+  - list
+  - watch
+  - bind
 - apiGroups:
   - admissionregistration.k8s.io
   resourceNames:

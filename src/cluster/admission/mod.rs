@@ -6,6 +6,8 @@ mod asked;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
 use kube::core::DynamicObject;
 use kube::core::admission::{AdmissionRequest, AdmissionResponse, Operation};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -14,20 +16,19 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::api::{Connection, Connector, ConsentRequest, Folder};
+use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder};
 use crate::domain::admission::{
-    self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, referenced_secrets, requester,
+    self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, requester,
 };
+use crate::domain::folder::{Held, Territory, permitted};
+use crate::domain::policy::{EffectivePolicy, own_secrets};
 use crate::envelope::{Keyring, RequesterStamp};
 use crate::ports::{AdmissionDesk, Clock, ReviewFault, Reviewed};
 
 use super::review::{Subject, may};
 use super::watch::{self, kept};
-use super::{Guarded, connector};
+use super::{Guarded, connector, folder, policy};
 use asked::Asked;
-
-/// Connections that a refusal names at most.
-const NAMED_CONNECTIONS: u32 = 20;
 
 /// Who deletes what belongs to something that is gone, in the two ways in which clusters run these controllers. They
 /// are never kept from it.
@@ -42,11 +43,12 @@ pub struct Desk {
     client: Client,
     keyring: Arc<Keyring>,
     clock: Arc<dyn Clock>,
-    operator_namespace: String,
+    territory: Territory,
     definitions: Arc<connector::Definitions>,
     connectors: Store<Guarded<Connector>>,
     folders: Store<Guarded<Folder>>,
     requests: Store<Guarded<ConsentRequest>>,
+    policies: Store<Guarded<ConnectionPolicy>>,
 }
 
 impl Desk {
@@ -54,7 +56,7 @@ impl Desk {
     pub fn open(
         client: &Client,
         keyring: Arc<Keyring>,
-        operator_namespace: &str,
+        territory: Territory,
         clock: Arc<dyn Clock>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -62,7 +64,7 @@ impl Desk {
         Self {
             keyring,
             clock,
-            operator_namespace: operator_namespace.to_owned(),
+            territory,
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
                 move |changed: &Guarded<Connector>, gone| {
@@ -73,6 +75,7 @@ impl Desk {
             }),
             folders: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
             requests: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
+            policies: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
             definitions,
             client: client.clone(),
         }
@@ -83,7 +86,8 @@ impl Desk {
         tokio::try_join!(
             self.connectors.wait_until_ready(),
             self.folders.wait_until_ready(),
-            self.requests.wait_until_ready()
+            self.requests.wait_until_ready(),
+            self.policies.wait_until_ready()
         )
         .is_ok()
     }
@@ -107,15 +111,33 @@ impl Desk {
         Ok(self.seen(found.as_ref()))
     }
 
-    /// Nobody is refused by a Connector as it was, and one that was just applied counts.
+    /// What the policies come to for a Connection, as the watch shows them.
+    fn policy(&self, connection: &Connection) -> EffectivePolicy {
+        let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
+        let (_, ancestry) = policy::ancestry_of(&self.folders, namespace);
+        policy::effective(&self.policies, &ancestry, &connection.spec.connector_ref.name)
+    }
+
+    /// The same with the policies as the API server has them.
+    async fn current_policy(&self, connection: &Connection) -> Result<EffectivePolicy, ReviewFault> {
+        let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
+        let (_, ancestry) = policy::ancestry_of(&self.folders, namespace);
+        let policies: Api<Guarded<ConnectionPolicy>> = Api::all(self.client.clone());
+        let policies = policies.list(&ListParams::default()).await.map_err(fault("read the policies"))?;
+        let policies: Vec<_> = policies.items.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+        Ok(EffectivePolicy::of(&policies, &ancestry, &connection.spec.connector_ref.name))
+    }
+
+    /// Nobody is refused by a Connector or a policy as it was, and a Connector that was just applied counts.
     async fn connections(&self, old: Option<&Connection>, new: &Connection) -> Result<Ruling, ReviewFault> {
         let name = &new.spec.connector_ref.name;
         let seen = self.connector(name);
-        let ruling = admission::connection(old, new, &seen);
+        let ruling = admission::connection(old, new, &seen, &self.policy(new));
         if seen.is_usable() && !matches!(ruling, Ruling::Refuse(_)) {
             return Ok(ruling);
         }
-        Ok(admission::connection(old, new, &self.current_connector(name).await?))
+        let (seen, policy) = (self.current_connector(name).await?, self.current_policy(new).await?);
+        Ok(admission::connection(old, new, &seen, &policy))
     }
 
     /// Whoever sends credentials elsewhere has to be allowed to read them.
@@ -130,12 +152,12 @@ impl Desk {
         if !connector.is_usable() {
             connector = self.current_connector(name).await?;
         }
-        if new.metadata.deletion_timestamp.is_some() || !reaches_other_hosts(&old.spec, &new.spec, &connector)
-        {
+        let reaches_others = || reaches_other_hosts(&old.spec, &new.spec, &connector, &self.policy(new));
+        if new.metadata.deletion_timestamp.is_some() || !reaches_others() {
             return Ok(Ruling::Pass);
         }
         let namespace = new.namespace().unwrap_or_default();
-        for secret in referenced_secrets(&new.spec) {
+        for secret in own_secrets(&new.spec) {
             let subject =
                 Subject { verb: "get", group: "", resource: "secrets", namespace: &namespace, name: secret };
             if !may(&self.client, asked.user, &subject).await.map_err(fault("review access"))? {
@@ -162,7 +184,7 @@ impl Desk {
             return Ok(Ruling::Pass);
         }
         if old.is_none() {
-            let ruling = admission::folder(new, &self.all_folders(), &self.operator_namespace);
+            let ruling = admission::folder(new, &self.all_folders(), &self.territory);
             if ruling != Ruling::Pass {
                 return Ok(ruling);
             }
@@ -183,24 +205,22 @@ impl Desk {
             return Ok(Ruling::Pass);
         }
         let name = old.namespace_name();
-        let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(self.client.clone());
-        let namespace = namespaces.get_metadata_opt(name).await.map_err(fault("look up the namespace"))?;
+        let namespace = if permitted(old, &self.territory).is_ok() {
+            let namespaces: Api<Namespace> = Api::all(self.client.clone());
+            namespaces.get_metadata_opt(name).await.map_err(fault("look up the namespace"))?
+        } else {
+            None
+        };
         let owned = namespace.as_ref().is_some_and(|namespace| {
             namespace.labels().get(crate::api::names::FOLDER_LABEL) == old.metadata.name.as_ref()
         });
-        let connections = if owned {
-            let connections: Api<Connection> = Api::namespaced(self.client.clone(), name);
-            let page = kube::api::ListParams::default().limit(NAMED_CONNECTIONS);
-            let found = connections.list_metadata(&page).await.map_err(fault("look for connections"))?;
-            found.items.iter().map(ResourceExt::name_any).collect()
+        let held = if owned {
+            folder::held_in(&self.client, name).await.map_err(fault("look into the namespace"))?
         } else {
-            Vec::new()
+            Held::default()
         };
         let terminating = namespace.is_some_and(|namespace| namespace.metadata.deletion_timestamp.is_some());
-        Ok(admission::folder_deletion(
-            old,
-            &Leaving { folders: self.all_folders(), connections, terminating },
-        ))
+        Ok(admission::folder_deletion(old, &Leaving { folders: self.all_folders(), held, terminating }))
     }
 
     /// Stamps a new request with who made it, whatever was written there, or refuses it.
@@ -253,6 +273,7 @@ impl AdmissionDesk for Desk {
             },
             Reviewed::Folders => self.folder_written(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::ConsentRequests => return self.consent_request(&asked, &new(request)?, response),
+            Reviewed::ProcessBindings => admission::process_binding(&new(request)?, &self.all_folders()),
         };
         match ruling {
             Ruling::Pass => {}

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use crate::api::ConsentRequest;
 use crate::api::consent_request::{ConsentRequestStatus, Phase};
 use crate::cluster::record::{self, Recorded};
-use crate::domain::connection::{Blocked, Observed, Prepared, prepare};
+use crate::domain::connection::{Blocked, Observed, Prepared, prepare_anew};
 use crate::domain::consent::{self, LinkRefusal, terms_of};
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, ConsentSession, s256};
@@ -175,7 +175,7 @@ impl Desk {
 }
 
 fn prepared(observed: &Observed) -> Result<Prepared<'_>, VisitRefusal> {
-    prepare(observed).map_err(VisitRefusal::Blocked)
+    prepare_anew(observed).map_err(VisitRefusal::Blocked)
 }
 
 fn invitation(request: &ConsentRequest, observed: &Observed, prepared: &Prepared<'_>) -> Invitation {
@@ -206,7 +206,7 @@ fn session(
     let verifier = if oauth::uses_pkce(prepared.method) { Some(random()?.into()) } else { None };
     let attempt = Attempt { state: random()?.into(), nonce: random()?.into(), verifier };
     let client_id = prepared.client_id.clone().unwrap_or_default();
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     let location = oauth::authorization_url(
         prepared.method,
         &prepared.values,

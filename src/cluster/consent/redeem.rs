@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::api::ConsentRequest;
 use crate::cluster::effects::{self, StoredConsent};
 use crate::cluster::{Context, Error};
-use crate::domain::connection::{Blocked, Observed, Prepared, prepare};
+use crate::domain::connection::{Blocked, Observed, Prepared, prepare_anew};
 use crate::domain::consent::{self, not_redeemed};
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, TokenRecord};
@@ -25,7 +25,7 @@ pub(super) async fn redeem(
     observed: &Observed,
     result: &ConsentResult,
 ) -> Result<Result<(), Blocked>, Error> {
-    let prepared = match prepare(observed) {
+    let prepared = match prepare_anew(observed) {
         Ok(prepared) => prepared,
         Err(blocked) => return Ok(Err(blocked)),
     };
@@ -102,7 +102,7 @@ async fn ask(
     client: &ClientCredentials,
     result: &ConsentResult,
 ) -> Result<(TokenGrant, Timestamp), Failure> {
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     let attempt = async || {
         let request = oauth::code_request(
             prepared.method,

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::cluster::token_store::{self, Seen};
 use crate::cluster::{Context, Error};
 use crate::domain::connection::{Grant, Observed, Prepared};
+use crate::domain::policy;
 use crate::envelope::TokenRecord;
 use crate::oauth::message::Request;
 use crate::oauth::{self, BuildFault, ClientCredentials, Failure, TokenGrant};
@@ -40,8 +41,8 @@ pub(in crate::cluster) async fn client(
     context: &Context,
     observed: &Observed,
 ) -> Result<Option<ClientCredentials>, Error> {
-    let source = observed.connection.spec.oauth_app.as_ref();
-    let values = context.secrets.values(observed.namespace(), source).await?;
+    let app = policy::oauth_app(&observed.connection.spec, &observed.policy);
+    let values = context.secrets.values(observed.namespace(), app.as_ref()).await?;
     Ok(ClientCredentials::from_secret(&values))
 }
 
@@ -80,7 +81,7 @@ async fn for_client(
     client: ClientCredentials,
     deadline: Instant,
 ) -> Answer<TokenRecord> {
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     let Prepared { method, values, scopes, .. } = prepared;
     let request = oauth::client_credentials_request(method, values, &client, scopes, &http_allowed);
     let answer = exchange(context, observed, prepared, request, scopes, deadline).await?;
@@ -109,7 +110,7 @@ async fn refresh(
     record: TokenRecord,
     deadline: Instant,
 ) -> Answer<TokenRecord> {
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     let refresh_token = record.refresh_token.as_ref()?;
     let request =
         oauth::refresh_request(prepared.method, &prepared.values, client, refresh_token, &http_allowed);

@@ -12,6 +12,7 @@ use crate::cluster::{Context, Error, token_store};
 use crate::domain::connection::{
     AttemptFailure, Observed, Outcome, Prepared, ProbeOutcome, VerificationOutcome, prepare,
 };
+use crate::domain::policy;
 use crate::domain::reason::Reason;
 use crate::envelope::TokenRecord;
 use crate::oauth::message::{Request, Response};
@@ -33,7 +34,7 @@ pub(in crate::cluster) async fn probe(context: &Context, observed: &Observed) ->
         Held::Secrets(values) => Credential::Secrets(values),
         Held::Token(record) => Credential::AccessToken(&record.access_token),
     };
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     let Prepared { definition, method, values, .. } = &prepared;
     let verification = oauth::verification_request(definition, method, values, credential, &http_allowed);
     // An account that cannot be asked for is not a reason to doubt the credential.
@@ -68,8 +69,8 @@ async fn credential(
     prepared: &Prepared<'_>,
 ) -> Result<Option<Held>, Error> {
     if prepared.method.auth_type().is_static() {
-        let source = observed.connection.spec.credentials.as_ref();
-        let values = context.secrets.values(observed.namespace(), source).await?;
+        let choice = policy::credentials(&observed.connection.spec, &observed.policy);
+        let values = context.secrets.values(observed.namespace(), choice.as_ref()).await?;
         return Ok(Some(Held::Secrets(values)));
     }
     let record = token_store::tokens(context, &observed.connection).await?;

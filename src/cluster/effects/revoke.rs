@@ -2,7 +2,7 @@
 
 use crate::cluster::{Context, token_store};
 use crate::domain::connection::{Observed, prepare_requests};
-use crate::oauth::{self, ClientCredentials};
+use crate::oauth;
 
 use super::send;
 
@@ -15,11 +15,9 @@ pub(in crate::cluster) async fn revoke(context: &Context, observed: &Observed) -
     if prepared.targets != record.targets {
         return Err("requests would go to other addresses than when the token was issued".to_owned());
     }
-    let spec = &observed.connection.spec;
-    let secrets = context.secrets.values(observed.namespace(), spec.oauth_app.as_ref()).await;
-    let client = ClientCredentials::from_secret(&secrets.map_err(|error| error.to_string())?);
+    let client = super::client(context, observed).await.map_err(|error| error.to_string())?;
     let client = client.ok_or("the OAuth client's Secret is gone")?;
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     // What a person granted mostly ends with its refresh token (RFC 7009, section 2.1).
     let lasting = record.refresh_token.as_ref().filter(|_| prepared.method.auth_type().needs_person());
     let (token, kind) = lasting

@@ -4,6 +4,7 @@ use crate::api::connector::Stability;
 use crate::api::{Connection, ConnectionSpec, Connector};
 use crate::catalogue::{Definition, Values};
 use crate::domain::connection::{Blocked, ConnectorState, method, parameters};
+use crate::domain::policy::{self, EffectivePolicy};
 
 use super::Ruling;
 
@@ -40,20 +41,27 @@ impl ConnectorSeen {
     }
 }
 
-/// Refuses what does not fit a Connector that is there and without faults. What refers to something that is missing or
+/// Refuses what policies do not allow, and what does not fit a Connector that is there and without faults. What refers to something that is missing or
 /// faulty passes: its condition says so until that is mended. What was wrong before for the same reason passes too, so
 /// that an object which became wrong when its Connector changed can still be suspended or described.
-pub fn connection(old: Option<&Connection>, new: &Connection, connector: &ConnectorSeen) -> Ruling {
+pub fn connection(
+    old: Option<&Connection>,
+    new: &Connection,
+    connector: &ConnectorSeen,
+    policy: &EffectivePolicy,
+) -> Ruling {
     let unchanged = old.is_some_and(|old| old.spec == new.spec);
     if unchanged || new.metadata.deletion_timestamp.is_some() {
         return Ruling::Pass;
     }
-    let Some(definition) = connector.definition() else { return Ruling::Pass };
-    if let Err(blocked) = fits(&new.spec, definition) {
-        let before = old.and_then(|old| fits(&old.spec, definition).err());
+    if let Some(blocked) = against(&new.spec, connector.definition(), policy) {
+        let before = old.and_then(|old| against(&old.spec, connector.definition(), policy));
         if before.as_ref() != Some(&blocked) {
             return Ruling::Refuse(blocked.message);
         }
+    }
+    if connector.definition().is_none() {
+        return Ruling::Pass;
     }
     if old.is_none() && connector.stability == Stability::Preview {
         return Ruling::Warn(format!(
@@ -64,21 +72,39 @@ pub fn connection(old: Option<&Connection>, new: &Connection, connector: &Connec
     Ruling::Pass
 }
 
-fn fits(spec: &ConnectionSpec, definition: &Definition) -> Result<Values, Blocked> {
+/// What stands against a spec: what policies do not allow, and what does not fit the Connector.
+fn against(
+    spec: &ConnectionSpec,
+    definition: Option<&Definition>,
+    policy: &EffectivePolicy,
+) -> Option<Blocked> {
+    if let Some(violation) = policy::violation(spec, definition, policy) {
+        return Some(violation.blocked);
+    }
+    fits(spec, definition?, policy).err()
+}
+
+fn fits(spec: &ConnectionSpec, definition: &Definition, policy: &EffectivePolicy) -> Result<Values, Blocked> {
     let method = method(spec, definition)?;
-    parameters(spec, spec.credentials.is_some(), definition, method)
+    parameters(spec, policy, definition, method)
 }
 
 /// Whether an update would send credentials elsewhere by its parameters alone. Where nobody knows where they go, any
 /// change might.
-pub fn reaches_other_hosts(old: &ConnectionSpec, new: &ConnectionSpec, connector: &ConnectorSeen) -> bool {
+pub fn reaches_other_hosts(
+    old: &ConnectionSpec,
+    new: &ConnectionSpec,
+    connector: &ConnectorSeen,
+    policy: &EffectivePolicy,
+) -> bool {
     if old.parameters == new.parameters {
         return false;
     }
     let Some(definition) = connector.definition() else { return true };
     let targets = |spec: &ConnectionSpec| {
         let method = method(spec, definition).ok()?;
-        let values = parameters(spec, true, definition, method).ok()?;
+        let given = policy::given_parameters(spec, method, policy);
+        let values = definition.resolve(method, &given.values).ok()?;
         definition.targets(method, &values, &|_, _| true).ok()
     };
     match (targets(old), targets(new)) {
@@ -86,10 +112,4 @@ pub fn reaches_other_hosts(old: &ConnectionSpec, new: &ConnectionSpec, connector
         (_, None) => false,
         (old, new) => old != new,
     }
-}
-
-/// Names of the Secrets whose values a Connection sends.
-pub fn referenced_secrets(spec: &ConnectionSpec) -> Vec<&str> {
-    let sources = [spec.credentials.as_ref(), spec.oauth_app.as_ref()];
-    sources.into_iter().flatten().map(|source| source.secret_ref.name.as_str()).collect()
 }

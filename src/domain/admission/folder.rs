@@ -1,20 +1,20 @@
 //! Folders.
 
 use crate::api::Folder;
-use crate::domain::folder::{empty, path, reserved, taken};
+use crate::domain::folder::{Held, Territory, empty, path, permitted, taken};
 use crate::domain::reason::Reason;
 
 use super::Ruling;
 
 /// Judges a new folder beside those that are there. What it depends on cannot change afterwards, so an update passes.
 /// A parent that is missing may still come.
-pub fn folder(new: &Folder, folders: &[Folder], operator_namespace: &str) -> Ruling {
+pub fn folder(new: &Folder, folders: &[Folder], territory: &Territory) -> Ruling {
     let namespace = new.namespace_name();
-    if let Err(fault) = reserved(namespace, operator_namespace) {
+    if let Err(fault) = permitted(new, territory) {
         return Ruling::Refuse(fault.message);
     }
     if let Err(fault) = path(new, folders)
-        && fault.reason == Reason::FolderCycle
+        && fault.reason != Reason::ParentNotFound
     {
         return Ruling::Refuse(fault.message);
     }
@@ -41,8 +41,8 @@ pub fn adoption_refused(namespace: &str) -> String {
 pub struct Leaving {
     /// All folders.
     pub folders: Vec<Folder>,
-    /// Names of the Connections in the namespace, if that is the folder's.
-    pub connections: Vec<String>,
+    /// Names of what is in the namespace, if that is the folder's.
+    pub held: Held,
     /// Whether the namespace is being deleted, with all that is in it.
     pub terminating: bool,
 }
@@ -53,7 +53,7 @@ pub fn folder_deletion(old: &Folder, leaving: &Leaving) -> Ruling {
         return Ruling::Pass;
     }
     let name = old.metadata.name.as_deref().unwrap_or_default();
-    match empty(name, &leaving.folders, &leaving.connections) {
+    match empty(name, &leaving.folders, &leaving.held) {
         Ok(()) => Ruling::Pass,
         Err(fault) => Ruling::Refuse(fault.message),
     }

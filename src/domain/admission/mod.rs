@@ -6,12 +6,14 @@
 mod connection;
 mod consent_request;
 mod folder;
+mod process_binding;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{ConnectorSeen, connection, reaches_other_hosts, referenced_secrets};
+pub use connection::{ConnectorSeen, connection, reaches_other_hosts};
 pub use consent_request::{OPEN_LIMIT, consent_request, is_open, requester, too_many};
 pub use folder::{Leaving, adoption_refused, folder, folder_deletion};
+pub use process_binding::process_binding;
 
 /// What becomes of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]

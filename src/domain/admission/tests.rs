@@ -13,7 +13,7 @@ use crate::api::connector::Stability;
 use crate::api::consent_request::{Phase, Requester};
 use crate::api::schema::{NameReference, SecretSource};
 use crate::api::{
-    AuthType, Connection, ConnectionSpec, Connector, ConsentRequest, ConsentRequestSpec,
+    AuthType, Connection, ConnectionPolicy, ConnectionSpec, Connector, ConsentRequest, ConsentRequestSpec,
     ConsentRequestStatus, Folder, FolderSpec,
 };
 use crate::catalogue;
@@ -21,7 +21,9 @@ use crate::domain::conditions::{self, ConditionType};
 use crate::domain::connection::{
     ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
 };
-use crate::domain::folder::{self as folders, Contents, NamespaceFacts};
+use crate::domain::folder::{self as folders, Contents, Held, NamespaceFacts, OwnerFacts, Territory};
+use crate::domain::neighbours::Neighbours;
+use crate::domain::policy::{Ancestry, EffectivePolicy, own_secrets};
 
 const SEVERAL: &str = r"
 displayName: GitHub
@@ -36,6 +38,11 @@ baseURL: https://{siteUrl}.example.com/api
 redirect: PerConnection
 parameters: [{name: siteUrl, required: true, pattern: '[a-z]+'}, {name: note, pattern: '.*'}]
 authMethods: [{type: PersonalAccessToken, request: {headers: {Authorization: 'Bearer {token}'}}}]
+";
+
+const PASSWORD: &str = r"
+displayName: Old
+authMethods: [{type: OAuth2Password, oauth2: {tokenURL: 'https://login.example.com/token'}, parameters: [{name: note}]}]
 ";
 
 fn connector(yaml: &str) -> ConnectorSeen {
@@ -55,12 +62,23 @@ fn spec(auth_type: Option<AuthType>, parameters: &[(&str, &str)], with_secret: b
     }
 }
 
+/// A ruling without any policy.
+fn judged(old: Option<&Connection>, new: &Connection, connector: &ConnectorSeen) -> Ruling {
+    connection(old, new, connector, &EffectivePolicy::default())
+}
+
 /// What the condition of a Connection that slipped past admission says.
 fn condition(spec: &ConnectionSpec, connector: &ConnectorSeen) -> String {
+    condition_under(spec, connector, &EffectivePolicy::default())
+}
+
+/// The same where these policies govern.
+fn condition_under(spec: &ConnectionSpec, connector: &ConnectorSeen, policy: &EffectivePolicy) -> String {
     let observed = Observed {
         connection: Connection::new("c", spec.clone()),
         connector: connector.state.clone(),
         folder: FolderState::Ready("f".to_owned()),
+        policy: Arc::new(policy.clone()),
         credentials: match &spec.credentials {
             None => SecretState::NotReferenced,
             Some(source) => SecretState::NotFound(source.secret_ref.name.clone()),
@@ -68,6 +86,7 @@ fn condition(spec: &ConnectionSpec, connector: &ConnectorSeen) -> String {
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
         consent: None,
+        neighbours: Neighbours::default(),
         settings: Arc::new(Settings {
             refresh_fraction: 0.5,
             verify_interval: Duration::from_hours(1),
@@ -105,20 +124,113 @@ fn a_refused_connection_reads_what_its_condition_would_say(
 ) {
     let connector = connector(yaml);
     let new = Connection::new("c", spec.clone());
-    let Ruling::Refuse(message) = connection(None, &new, &connector) else { panic!("it passes") };
+    let Ruling::Refuse(message) = judged(None, &new, &connector) else { panic!("it passes") };
     assert!(message.starts_with(begins), "{message}");
     assert_eq!(message, condition(&spec, &connector));
+}
+
+/// What a policy "p" for all folders comes to, from its spec in YAML.
+fn governed(spec: &str) -> EffectivePolicy {
+    let policy = ConnectionPolicy::new("p", serde_yaml::from_str(spec).unwrap());
+    EffectivePolicy::of(&[&policy], &Ancestry::default(), "app")
+}
+
+#[rstest]
+#[case(
+    "{connectors: {deny: [app]}}",
+    SITE,
+    None,
+    "connector \"app\" is disabled by policy \"p\"; ask its administrator"
+)]
+#[case("{connectors: {allow: [other]}}", SITE, None, "connector \"app\" is disabled by policy \"p\"")]
+#[case(
+    "{authTypes: {deny: [OAuth2ClientCredentials]}}",
+    SEVERAL,
+    Some(AuthType::OAuth2ClientCredentials),
+    "authType \"OAuth2ClientCredentials\" is disabled by policy \"p\"; ask its administrator"
+)]
+#[case(
+    "{allowedHosts: [other.example]}",
+    SITE,
+    None,
+    "policy \"p\" does not allow to send credentials to \"a.example.com\""
+)]
+#[case(
+    "{accounts: [ann]}",
+    SITE,
+    None,
+    "policy \"p\" allows only some accounts, and nothing tells the account"
+)]
+#[case("{}", PASSWORD, None, "no policy allows the password grant, which authType \"OAuth2Password\" uses")]
+#[case("{passwordGrant: Denied}", PASSWORD, None, "policy \"p\" denies the password grant")]
+#[case(
+    "{defaults: [{connector: app, credentials: {secretRef: {name: org}}, allowedHosts: [b.example.com]}]}",
+    SITE,
+    None,
+    "what policy \"p\" lends to connections on connector \"app\" may not go to \"a.example.com\" (api requests)"
+)]
+fn n42_what_policies_do_not_allow_is_refused_in_the_words_of_the_condition(
+    #[case] policy: &str,
+    #[case] yaml: &str,
+    #[case] auth_type: Option<AuthType>,
+    #[case] begins: &str,
+) {
+    let (connector, policy) = (connector(yaml), governed(policy));
+    let parameters: &[(&str, &str)] = if yaml == SITE { &[("siteUrl", "a")] } else { &[] };
+    let spec = spec(auth_type, parameters, false);
+    let new = Connection::new("c", spec.clone());
+    let ruling = connection(None, &new, &connector, &policy);
+    let Ruling::Refuse(message) = ruling else { panic!("it passes: {ruling:?}") };
+    assert!(message.starts_with(begins), "{message}");
+    assert_eq!(message, condition_under(&spec, &connector, &policy));
+}
+
+#[test]
+fn n44_what_was_not_allowed_before_may_still_be_suspended_and_described_and_a_new_violation_is_refused() {
+    let connector = connector(SITE);
+    let policy = governed("{connectors: {deny: [app]}}");
+    let old = Connection::new("c", spec(None, &[("siteUrl", "a")], true));
+    let mut changed = old.clone();
+    changed.spec.suspend = true;
+    changed.spec.description = Some("why".to_owned());
+    assert_eq!(connection(Some(&old), &changed, &connector, &policy), Ruling::Pass);
+    assert!(matches!(connection(None, &changed, &connector, &policy), Ruling::Refuse(_)));
+
+    let policy = governed("{allowedHosts: [a.example.com]}");
+    let mut moved = old.clone();
+    moved.spec.parameters.insert("siteUrl".to_owned(), "b".to_owned());
+    assert!(matches!(connection(Some(&old), &moved, &connector, &policy), Ruling::Refuse(_)));
+    let mut worse = moved.clone();
+    worse.spec.parameters.insert("siteUrl".to_owned(), "c".to_owned());
+    assert!(
+        matches!(connection(Some(&moved), &worse, &connector, &policy), Ruling::Refuse(_)),
+        "another host"
+    );
+    assert_eq!(connection(Some(&moved), &old, &connector, &policy), Ruling::Pass, "back again");
+    moved.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+    assert_eq!(connection(Some(&old), &moved, &connector, &policy), Ruling::Pass, "it is going");
+}
+
+#[test]
+fn n43_what_a_policy_gives_need_not_be_given() {
+    let lent = governed(
+        "{defaults: [{connector: app, credentials: {secretRef: {name: org}}, allowedHosts: ['*.example.com'], \
+         parameters: {siteUrl: acme}}]}",
+    );
+    let bare = Connection::new("c", spec(None, &[], false));
+    assert_eq!(connection(None, &bare, &connector(SITE), &lent), Ruling::Pass);
+    assert!(matches!(judged(None, &bare, &connector(SITE)), Ruling::Refuse(_)));
 }
 
 #[test]
 fn what_is_missing_or_faulty_elsewhere_is_left_to_the_conditions() {
     let new = Connection::new("c", spec(None, &[], false));
-    assert_eq!(connection(None, &new, &ConnectorSeen::not_found()), Ruling::Pass);
+    assert_eq!(judged(None, &new, &ConnectorSeen::not_found()), Ruling::Pass);
     let faulty = ConnectorState::Invalid(vec!["x".to_owned()]);
     let faulty = ConnectorSeen { state: faulty, stability: Stability::GA };
-    assert_eq!(connection(None, &new, &faulty), Ruling::Pass);
+    assert_eq!(judged(None, &new, &faulty), Ruling::Pass);
     let new = Connection::new("c", spec(None, &[("siteUrl", "a")], true));
-    assert_eq!(connection(None, &new, &connector(SITE)), Ruling::Pass, "whether the Secret is there");
+    assert_eq!(judged(None, &new, &connector(SITE)), Ruling::Pass, "whether the Secret is there");
 }
 
 #[test]
@@ -126,11 +238,11 @@ fn a_preview_is_told_once() {
     let preview = format!("{SITE}stability: Preview\n");
     let preview = connector(&preview);
     let made = Connection::new("c", spec(None, &[("siteUrl", "a")], true));
-    let Ruling::Warn(text) = connection(None, &made, &preview) else { panic!("no warning") };
+    let Ruling::Warn(text) = judged(None, &made, &preview) else { panic!("no warning") };
     assert!(text.starts_with("connector \"app\" is a preview"), "{text}");
     let mut changed = made.clone();
     changed.spec.suspend = true;
-    assert_eq!(connection(Some(&made), &changed, &preview), Ruling::Pass);
+    assert_eq!(judged(Some(&made), &changed, &preview), Ruling::Pass);
 }
 
 #[test]
@@ -139,30 +251,44 @@ fn only_a_change_of_the_spec_that_makes_it_wrong_is_refused() {
     let wrong = Connection::new("c", spec(None, &[("gone", "x")], true));
     let mut labelled = wrong.clone();
     labelled.metadata.labels = Some(BTreeMap::from([("a".to_owned(), "b".to_owned())]));
-    assert_eq!(connection(Some(&wrong), &labelled, &connector), Ruling::Pass, "labels");
+    assert_eq!(judged(Some(&wrong), &labelled, &connector), Ruling::Pass, "labels");
 
     let mut suspended = wrong.clone();
     suspended.spec.suspend = true;
-    assert_eq!(connection(Some(&wrong), &suspended, &connector), Ruling::Pass, "as wrong as before");
+    assert_eq!(judged(Some(&wrong), &suspended, &connector), Ruling::Pass, "as wrong as before");
 
     let mut worse = wrong.clone();
     worse.spec.parameters.insert("other".to_owned(), "x".to_owned());
-    assert!(matches!(connection(Some(&wrong), &worse, &connector), Ruling::Refuse(_)));
+    assert!(matches!(judged(Some(&wrong), &worse, &connector), Ruling::Refuse(_)));
     worse.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-    assert_eq!(connection(Some(&wrong), &worse, &connector), Ruling::Pass, "it is going");
+    assert_eq!(judged(Some(&wrong), &worse, &connector), Ruling::Pass, "it is going");
 }
 
 #[test]
 fn only_a_parameter_that_reaches_a_host_sends_credentials_elsewhere() {
     let known = connector(SITE);
     let at = |site, note| spec(None, &[("siteUrl", site), ("note", note)], true);
-    assert!(!reaches_other_hosts(&at("a", "x"), &at("a", "x"), &known));
-    assert!(!reaches_other_hosts(&at("a", "x"), &at("a", "y"), &known));
-    assert!(reaches_other_hosts(&at("a", "x"), &at("b", "x"), &known));
-    assert!(reaches_other_hosts(&spec(None, &[], true), &at("b", "x"), &known), "went nowhere before");
-    assert!(!reaches_other_hosts(&at("a", "x"), &spec(None, &[], true), &known), "goes nowhere");
-    assert!(reaches_other_hosts(&at("a", "x"), &at("a", "y"), &ConnectorSeen::not_found()), "nobody knows");
-    assert_eq!(referenced_secrets(&at("a", "x")), ["s"]);
+    assert!(!reaches_other_hosts(&at("a", "x"), &at("a", "x"), &known, &EffectivePolicy::default()));
+    assert!(!reaches_other_hosts(&at("a", "x"), &at("a", "y"), &known, &EffectivePolicy::default()));
+    assert!(reaches_other_hosts(&at("a", "x"), &at("b", "x"), &known, &EffectivePolicy::default()));
+    assert!(
+        reaches_other_hosts(&spec(None, &[], true), &at("b", "x"), &known, &EffectivePolicy::default()),
+        "went nowhere before"
+    );
+    assert!(
+        !reaches_other_hosts(&at("a", "x"), &spec(None, &[], true), &known, &EffectivePolicy::default()),
+        "goes nowhere"
+    );
+    assert!(
+        reaches_other_hosts(
+            &at("a", "x"),
+            &at("a", "y"),
+            &ConnectorSeen::not_found(),
+            &EffectivePolicy::default()
+        ),
+        "nobody knows"
+    );
+    assert_eq!(own_secrets(&at("a", "x")), ["s"]);
 }
 
 fn a_folder(name: &str, parent: Option<&str>, namespace: &str) -> Folder {
@@ -177,8 +303,14 @@ fn a_folder(name: &str, parent: Option<&str>, namespace: &str) -> Folder {
     folder
 }
 
+/// An operator that works in some namespaces only.
+fn territory() -> Territory {
+    let served = ["a", "b", "c", "deep", "team"].map(ToOwned::to_owned);
+    Territory { operator_namespace: "liaison-system".to_owned(), namespaces: Some(served.into()) }
+}
+
 /// What the condition of a Folder that slipped past admission says.
-fn folder_condition(folder: &Folder, others: &[Folder], contents: &[&str]) -> String {
+fn folder_condition(folder: &Folder, others: &[Folder], held: &Held) -> String {
     let name = folder.metadata.name.clone().unwrap();
     let observed = folders::Observed {
         folder: folder.clone(),
@@ -187,11 +319,9 @@ fn folder_condition(folder: &Folder, others: &[Folder], contents: &[&str]) -> St
             labels: BTreeMap::from([(crate::api::names::FOLDER_LABEL.to_owned(), name)]),
             ..NamespaceFacts::default()
         }),
-        contents: Contents {
-            connections: contents.iter().map(ToString::to_string).collect(),
-            workloads: false,
-        },
-        operator_namespace: "liaison-system".to_owned(),
+        contents: Contents { held: held.clone(), workloads: false },
+        owner: OwnerFacts::default(),
+        territory: territory(),
     };
     let status = folders::decide(&observed, jiff::Timestamp::UNIX_EPOCH).status;
     conditions::find(&status.conditions, ConditionType::Ready).unwrap().message.clone()
@@ -207,13 +337,20 @@ fn folder_condition(folder: &Folder, others: &[Folder], contents: &[&str]) -> St
     a_folder("c", None, "liaison-system"),
     "namespace \"liaison-system\" belongs to the cluster or the operator"
 )]
+#[case(a_folder("c", None, "elsewhere"), "Liaison does not work in namespace \"elsewhere\"")]
+#[case(
+    a_folder("deep", Some("l64"), "deep"),
+    "folder \"deep\" would be more than 64 levels deep; choose a parent above"
+)]
 #[case(a_folder("c", None, "b"), "folder \"b\" has namespace \"b\"; delete this Folder, or that one")]
 fn a_refused_folder_reads_what_its_condition_would_say(#[case] mut new: Folder, #[case] begins: &str) {
-    let others = [a_folder("b", Some("a"), "b")];
-    let Ruling::Refuse(message) = folder(&new, &others, "liaison-system") else { panic!("it passes") };
+    let mut others = vec![a_folder("b", Some("a"), "b"), a_folder("l1", None, "l1")];
+    others
+        .extend((2..=64).map(|n| a_folder(&format!("l{n}"), Some(&format!("l{}", n - 1)), &format!("l{n}"))));
+    let Ruling::Refuse(message) = folder(&new, &others, &territory()) else { panic!("it passes") };
     assert!(message.starts_with(begins), "{message}");
     new.metadata.creation_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-    assert_eq!(message, folder_condition(&new, &others, &[]));
+    assert_eq!(message, folder_condition(&new, &others, &Held::default()));
 }
 
 #[test]
@@ -221,35 +358,58 @@ fn a_folder_whose_parent_or_predecessor_is_on_its_way_passes() {
     let mut going = a_folder("old", None, "team");
     going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
     let new = a_folder("new", Some("not-yet"), "team");
-    assert_eq!(folder(&new, &[going], "liaison-system"), Ruling::Pass);
+    assert_eq!(folder(&new, &[going], &territory()), Ruling::Pass);
 }
 
 #[test]
 fn a_folder_goes_after_what_it_holds_and_says_so_in_the_words_of_its_condition() {
     let parent = a_folder("f", None, "f");
     let child = a_folder("child", Some("f"), "child");
-    let leaving = |folders: &[&Folder], connections: &[&str]| Leaving {
+    let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    let holding = |connections: &[&str], bindings: &[&str]| Held {
+        connections: owned(connections),
+        bindings: owned(bindings),
+    };
+    let leaving = |folders: &[&Folder], held: Held| Leaving {
         folders: folders.iter().map(|folder| (*folder).clone()).collect(),
-        connections: connections.iter().map(ToString::to_string).collect(),
+        held,
         terminating: false,
     };
-    assert_eq!(folder_deletion(&parent, &leaving(&[&parent], &[])), Ruling::Pass);
+    assert_eq!(folder_deletion(&parent, &leaving(&[&parent], Held::default())), Ruling::Pass);
     let mut deleted = parent.clone();
     deleted.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
     deleted.metadata.finalizers = Some(vec![crate::api::names::FOLDER_FINALIZER.to_owned()]);
-    for (folders, connections, begins) in [
-        (vec![&parent, &child], vec!["a"], "folder \"f\" still holds folders: child"),
-        (vec![&parent], vec!["a", "b"], "folder \"f\" still holds connections: a, b"),
+    for (folders, held, says) in [
+        (
+            vec![&parent, &child],
+            holding(&["a", "b"], &["sync"]),
+            "folder \"f\" still holds folders: child; connections: a, b; process bindings: sync; delete them first",
+        ),
+        (
+            vec![&parent, &child],
+            Held::default(),
+            "folder \"f\" still holds folders: child; delete them first",
+        ),
+        (vec![&parent], holding(&["a"], &[]), "folder \"f\" still holds connections: a; delete them first"),
+        (
+            vec![&parent],
+            holding(&[], &["s"]),
+            "folder \"f\" still holds process bindings: s; delete them first",
+        ),
     ] {
-        let ruling = folder_deletion(&parent, &leaving(&folders, &connections));
+        let ruling = folder_deletion(&parent, &leaving(&folders, held.clone()));
         let Ruling::Refuse(message) = ruling else { panic!("it passes") };
-        assert!(message.starts_with(begins), "{message}");
+        assert_eq!(message, says);
         let others: Vec<_> =
             folders.into_iter().filter(|it| it.metadata.name != parent.metadata.name).cloned().collect();
-        assert_eq!(message, folder_condition(&deleted, &others, &connections));
+        assert_eq!(message, folder_condition(&deleted, &others, &held));
     }
-    assert_eq!(folder_deletion(&deleted, &leaving(&[&child], &["a"])), Ruling::Pass, "it is going already");
-    let going = Leaving { terminating: true, ..leaving(&[&child], &["a"]) };
+    assert_eq!(
+        folder_deletion(&deleted, &leaving(&[&child], holding(&["a"], &[]))),
+        Ruling::Pass,
+        "it is going already"
+    );
+    let going = Leaving { terminating: true, ..leaving(&[&child], holding(&["a"], &[])) };
     assert_eq!(folder_deletion(&parent, &going), Ruling::Pass, "all of it is going");
 }
 

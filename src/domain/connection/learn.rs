@@ -1,5 +1,6 @@
 //! What the outcome of an effect teaches: facts for the status, from which the next decision follows.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,11 +11,12 @@ use crate::api::connection::{
 use crate::api::names::REVOKE_FINALIZER;
 use crate::domain::conditions::{bounded, whole_seconds};
 use crate::domain::decision::Decision;
+use crate::domain::policy::EffectivePolicy;
 use crate::domain::reason::Reason;
 
 use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
-use super::{Effect, account, health, schedule, token};
+use super::{Effect, account, governance, health, schedule, token};
 
 /// What an effect brought about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -152,10 +154,14 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
     }) else {
         return;
     };
+    let policy = Arc::clone(&observed.policy);
     let handled = observed.verify_at();
-    let consent = match &observed.token {
-        TokenState::Present(token) if token.authenticated_by.is_some() => Some(token.consent_id.clone()),
-        _ => None,
+    let whose = match &observed.token {
+        TokenState::Present(token) if token.authenticated_by.is_some() => {
+            AccountOf::Consent(token.consent_id.clone())
+        }
+        _ if is_static => AccountOf::Credential(verified.clone()),
+        _ => AccountOf::Client,
     };
     let (result, message, failure) = match probe.verification {
         None => (VerificationResult::NotDeclared, Some(health::NOT_DECLARED.to_owned()), None),
@@ -170,6 +176,9 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
     if handled.is_some() {
         status.last_handled_verify_at = handled;
     }
+    if let Some(named) = probe.account {
+        learn_account(&policy, status, &whose, &named);
+    }
     let retry_after = failure.as_ref().and_then(|failure| failure.retry_after);
     let paid_until = status.last_verification.as_ref().map(|last| last.paid_until.0);
     status.last_verification = Some(VerificationStatus {
@@ -179,11 +188,6 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
         paid_until: whole_seconds(schedule::paid_until_after(now, paid_until, retry_after)),
         message: message.map(bounded),
     });
-    match (probe.account, consent) {
-        (Some(named), Some(consent)) => account::learn(status, &consent, &named),
-        (Some(named), None) => status.account = Some(account::shown(&named)),
-        (None, _) => {}
-    }
     let unproven = is_static && status.accepted_credential.as_deref() != Some(&verified);
     match (unproven, result, failure) {
         (true, VerificationResult::Succeeded, _) => {
@@ -193,5 +197,32 @@ fn probed(observed: &mut Observed, probe: ProbeOutcome, now: Timestamp) {
         (true, VerificationResult::Rejected, _) => status.last_failure = None,
         (true, _, Some(failure)) => fail(observed, failure, now),
         _ => {}
+    }
+}
+
+/// What an account was learnt with.
+enum AccountOf {
+    /// A person's consent.
+    Consent(String),
+    /// A static credential, by its digest.
+    Credential(String),
+    /// A client that acts for itself, whose account is no person's.
+    Client,
+}
+
+fn learn_account(policy: &EffectivePolicy, status: &mut ConnectionStatus, whose: &AccountOf, named: &str) {
+    if let AccountOf::Consent(consent) = whose {
+        let is_new = status.account_consent.as_ref() != Some(consent);
+        account::learn(status, consent, named);
+        governance::note_account(policy, status, consent, is_new);
+        return;
+    }
+    let named = Some(account::shown(named));
+    let is_other = status.account != named;
+    status.account = named;
+    if let AccountOf::Credential(credential) = whose {
+        let verified = status.last_verification.as_ref().and_then(|last| last.credential.as_ref());
+        let is_new = is_other || verified != Some(credential);
+        governance::note_account(policy, status, credential, is_new);
     }
 }

@@ -1,13 +1,16 @@
 //! The life of a Connection: what is observed, what is decided, and what an effect's outcome teaches.
 
 mod account;
+mod beside;
 mod deletion;
+mod governance;
 mod health;
 mod learn;
 mod observed;
 mod person;
 mod prepare;
 pub(super) mod schedule;
+mod secrets;
 mod static_credential;
 mod token;
 
@@ -22,14 +25,17 @@ use crate::api::{AuthType, Connection};
 
 use super::conditions::{self, ConditionType, Status, Verdict};
 use super::decision::{self, Decision, Event};
+use super::policy::{self, Violation};
 use super::reason::{Fixer, Reason};
 
+pub use beside::display_name_taken;
+pub(in crate::domain) use governance::is_by_policy;
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, decide_again, learn};
 pub(super) use observed::digest_of;
 pub use observed::{
     ConnectorState, FailedConsent, FolderState, Observed, SecretState, Settings, TokenFacts, TokenState,
 };
-pub use prepare::{Blocked, Prepared, prepare, prepare_requests};
+pub use prepare::{Blocked, Prepared, prepare, prepare_anew, prepare_requests};
 pub(in crate::domain) use prepare::{method, parameters};
 #[cfg(test)]
 pub(crate) use tests::{PERSON, at, person, valid};
@@ -107,6 +113,7 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
 
     let mut facts = observed.status();
     facts.observed_generation = observed.connection.metadata.generation;
+    facts.policy = observed.policy.to_status();
     token::record_facts(observed, &mut facts);
     person::describe(observed, &mut facts);
 
@@ -130,17 +137,27 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     };
     let wanted = prepared.as_ref().map(|prepared| prepared.scopes.as_slice()).unwrap_or_default();
     let scopes = scopes_verdict(observed, wanted, &authenticated.verdict);
-    person::conclude(observed, prepared.is_ok(), &scopes, &mut facts);
+    person::conclude(observed, prepared.as_ref(), &scopes, &mut facts);
+    beside::describe(observed, &mut facts, now);
+    let allowed = governance::verdict(observed, prepared.as_ref());
     let suspended = observed.connection.spec.suspend;
+    let awaited = governance::awaits_account(observed, prepared.as_ref(), &facts);
     let ready = ready_verdict(
         suspended,
-        prepared.as_ref().err(),
+        prepared.as_ref().err().or(awaited.as_ref()),
         &[&authenticated.verdict, &scopes, &healthy.verdict],
     );
 
     let next = decision::sooner(authenticated.next, healthy.next);
     let effect = authenticated.effect.or(healthy.effect).filter(|_| !suspended);
-    let status = with_conditions(observed, facts, authenticated.verdict, healthy.verdict, scopes, ready, now);
+    let verdicts = [
+        (ConditionType::Authenticated, authenticated.verdict),
+        (ConditionType::Healthy, healthy.verdict),
+        (ConditionType::PolicyAllowed, allowed),
+        (ConditionType::ScopesSatisfied, scopes),
+        (ConditionType::Ready, ready),
+    ];
+    let status = with_conditions(observed, facts, verdicts, now);
     let events = events(&observed.status(), &status);
     let next = if suspended { end_of_token(observed, now) } else { next };
     Decision { status, events, effect, next }
@@ -153,14 +170,29 @@ fn authentication(
     now: Timestamp,
 ) -> Assessment {
     match prepared.method.auth_type() {
-        auth_type if auth_type.is_static() => static_credential::assess(observed, prepared, facts, now),
-        AuthType::OAuth2ClientCredentials => token::assess(observed, prepared, facts, now),
+        auth_type if auth_type.is_static() => {
+            let assessment = static_credential::assess(observed, prepared, facts, now);
+            if assessment.verdict.holds() { assessment } else { unless_reported(prepared, assessment) }
+        }
+        AuthType::OAuth2ClientCredentials => {
+            let assessment = token::assess(observed, prepared, facts, now);
+            let waits = person::calls(assessment.verdict.reason);
+            if waits { unless_reported(prepared, assessment) } else { assessment }
+        }
         AuthType::None => Assessment::of(Verdict::yes(Reason::NoCredentialsNeeded, "")),
         auth_type if auth_type.needs_person() => person::assess(observed, prepared, facts, now),
         auth_type => Assessment::of(Verdict::no(
             Reason::AuthTypeNotAvailable,
             format!("this version of Liaison cannot authenticate with {auth_type} yet"),
         )),
+    }
+}
+
+/// What waits for a new authentication waits for the policies first, where these report something.
+fn unless_reported(prepared: &Prepared<'_>, assessment: Assessment) -> Assessment {
+    match &prepared.reported {
+        Some(Violation { blocked, .. }) => Assessment::of(Verdict::no(blocked.reason, &blocked.message)),
+        None => assessment,
     }
 }
 
@@ -191,11 +223,15 @@ fn end_of_token(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
 /// What is known before authentication, and shown for people.
 fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut ConnectionStatus) {
     let spec = &observed.connection.spec;
-    facts.auth_type = Some(prepared.method.auth_type());
+    let method = prepared.method;
+    facts.auth_type = Some(method.auth_type());
     let base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
     facts.base_url = base_url.filter(|url| url.len() <= ADDRESS_LIMIT);
-    let source = spec.oauth_app.as_ref().or(spec.credentials.as_ref());
-    facts.credential_source = source.map(|source| format!("Connection/{}", source.secret_ref.name));
+    let app = policy::oauth_app(spec, &observed.policy);
+    let credentials = policy::credentials(spec, &observed.policy);
+    let source = policy::for_method(app, method.auth_type().has_oauth_client())
+        .or_else(|| policy::for_method(credentials, !method.secret_names().is_empty()));
+    facts.credential_source = source.map(|source| source.shown());
 }
 
 fn scopes_verdict(observed: &Observed, wanted: &[String], authenticated: &Verdict) -> Verdict {
@@ -255,12 +291,10 @@ fn ready_verdict(suspended: bool, blocked: Option<&Blocked>, parts: &[&Verdict; 
 fn with_conditions(
     observed: &Observed,
     mut facts: ConnectionStatus,
-    authenticated: Verdict,
-    healthy: Verdict,
-    scopes: Verdict,
-    ready: Verdict,
+    verdicts: [(ConditionType, Verdict); 5],
     now: Timestamp,
 ) -> ConnectionStatus {
+    let [(_, authenticated), .., (_, ready)] = &verdicts;
     facts.state = match (authenticated.holds(), facts.state) {
         (true, _) => State::Connected,
         (false, State::Inactive) => State::Inactive,
@@ -273,14 +307,7 @@ fn with_conditions(
     }
     facts.display_name = observed.connection.spec.display_name.clone().or_else(|| facts.account.clone());
 
-    let progress = conditions::progress_of(&ready);
-    let verdicts = [
-        (ConditionType::Authenticated, authenticated),
-        (ConditionType::Healthy, healthy),
-        (ConditionType::PolicyAllowed, Verdict::yes(Reason::Allowed, "")),
-        (ConditionType::ScopesSatisfied, scopes),
-        (ConditionType::Ready, ready),
-    ];
+    let progress = conditions::progress_of(ready);
     let generation = observed.connection.metadata.generation;
     let all = verdicts.into_iter().chain(progress);
     facts.conditions = conditions::merge(&facts.conditions, all, generation, now);
@@ -305,8 +332,13 @@ fn events(old: &ConnectionStatus, new: &ConnectionStatus) -> Vec<Event> {
     if new.previous_account.is_some() && new.previous_account != old.previous_account {
         events.push(Event::warning(Reason::AccountChanged));
     }
+    let of_policy = |status| status_of(status, ConditionType::PolicyAllowed);
+    let (before, allowed) = (of_policy(old), of_policy(new));
+    let reported =
+        allowed.1.parse::<Reason>().ok().filter(|_| is(&allowed, Status::False) && before != allowed);
+    events.extend(reported.map(Event::warning));
     let (before, after) = (status_of(old, ConditionType::Ready), status_of(new, ConditionType::Ready));
-    let reason = after.1.parse::<Reason>().ok();
+    let reason = after.1.parse::<Reason>().ok().filter(|reason| reported != Some(*reason));
     if let Some(reason) = reason
         && is(&after, Status::False)
         && before.1 != after.1
@@ -315,11 +347,11 @@ fn events(old: &ConnectionStatus, new: &ConnectionStatus) -> Vec<Event> {
         let awaited = matches!(reason, Reason::AwaitingAuthentication | Reason::Suspended);
         events.push(if awaited { Event::normal(reason) } else { Event::warning(reason) });
     }
+    events.extend(beside::events(old, new));
     events
 }
 
-/// Whether a Connection refers to a Secret of its namespace.
+/// Whether a Connection itself refers to a Secret of its namespace.
 pub fn refers_to_secret(connection: &Connection, secret: &str) -> bool {
-    let spec = &connection.spec;
-    [&spec.credentials, &spec.oauth_app].into_iter().flatten().any(|source| source.secret_ref.name == secret)
+    policy::names_own_secret(&connection.spec, secret)
 }

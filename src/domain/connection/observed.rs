@@ -12,6 +12,8 @@ use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_A
 use crate::api::{Connection, ConnectionStatus};
 use crate::catalogue::Definition;
 use crate::domain::consent::addresses;
+use crate::domain::neighbours::Neighbours;
+use crate::domain::policy::EffectivePolicy;
 use crate::domain::reason::Reason;
 
 /// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
@@ -26,14 +28,18 @@ pub struct Observed {
     pub connector: ConnectorState,
     /// The Folder that owns its namespace.
     pub folder: FolderState,
-    /// The Secret of spec.credentials.
+    /// What the policies of the folder tree come to for it.
+    pub policy: Arc<EffectivePolicy>,
+    /// The Secret with its credentials: the one of spec.credentials, or a policy's.
     pub credentials: SecretState,
-    /// The Secret of spec.oauthApp.
+    /// The Secret with its OAuth client: the one of spec.oauthApp, or a policy's.
     pub oauth_app: SecretState,
     /// Its token record.
     pub token: TokenState,
     /// The latest consent that came to nothing, as long as its ConsentRequest is there.
     pub consent: Option<FailedConsent>,
+    /// What the objects around it mean for it.
+    pub neighbours: Neighbours,
     /// The operator's settings.
     pub settings: Arc<Settings>,
 }
@@ -96,7 +102,7 @@ pub enum FolderState {
 /// A referenced Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretState {
-    /// The Connection names none.
+    /// Neither the Connection nor a policy names one.
     NotReferenced,
     /// There is none of that name.
     NotFound(String),
@@ -224,6 +230,12 @@ impl Observed {
             self.namespace(),
             self.name(),
         )
+    }
+
+    /// Whether requests to this host may go without TLS: where the operator's settings or a policy name it.
+    pub fn http_allowed(&self, host: &str, port: u16) -> bool {
+        self.settings.http_allowed(host, port)
+            || self.policy.egress_exceptions.contains(&(host.to_owned(), port))
     }
 
     /// Whether the Connection is being deleted.

@@ -12,7 +12,7 @@ use crate::domain::decision::sooner;
 use crate::domain::reason::Reason;
 
 use super::observed::{FailedConsent, Observed, TokenFacts, TokenState};
-use super::prepare::{self, Prepared};
+use super::prepare::{self, Blocked, Prepared};
 use super::{ADDRESS_LIMIT, Assessment, Effect, Grant, TokenPlan, account, schedule, token};
 
 /// What is shown of authentication in a browser before anything is decided: the address to register, for all who need
@@ -45,22 +45,26 @@ pub(super) fn assess(
         TokenState::Present(token) if token::rolled_back(observed, token) => put_back(observed, facts, token),
         TokenState::Present(token) => present(observed, prepared, facts, token, now),
     };
+    if let Some(reported) = prepared.reported.as_ref().filter(|_| calls(assessment.verdict.reason)) {
+        // Nobody is called who would be turned away.
+        return Assessment::of(Verdict::no(reported.blocked.reason, &reported.blocked.message));
+    }
     let verdict = assessment.verdict;
     let called = calls(verdict.reason);
     let verdict = if verdict.holds() {
         facts.last_consent_failure = None;
-        with_notes(observed, facts, verdict)
+        with_notes(observed, prepared, facts, verdict)
     } else {
         after_failed_consent(observed, prepared, facts, verdict, now)
     };
-    if called || (verdict.holds() && asked_anew(observed, facts)) {
+    if called || (verdict.holds() && asked_anew(prepared, facts)) {
         show_page(observed, facts);
     }
     Assessment { verdict, ..assessment }
 }
 
 /// Reasons that a person mends by authenticating.
-fn calls(reason: Reason) -> bool {
+pub(super) fn calls(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::AwaitingAuthentication
@@ -182,8 +186,13 @@ fn unrefreshed(
 }
 
 /// What a valid token's verdict says besides: whose account it has become, and that a new consent was asked for.
-fn with_notes(observed: &Observed, facts: &ConnectionStatus, verdict: Verdict) -> Verdict {
-    let asked = asked_anew(observed, facts).then(|| {
+fn with_notes(
+    observed: &Observed,
+    prepared: &Prepared<'_>,
+    facts: &ConnectionStatus,
+    verdict: Verdict,
+) -> Verdict {
+    let asked = asked_anew(prepared, facts).then(|| {
         format!("a new consent was asked for; the token stays in use until then: {}", invitation(observed))
     });
     let notes = [Some(verdict.message), account::change(facts), asked];
@@ -192,9 +201,8 @@ fn with_notes(observed: &Observed, facts: &ConnectionStatus, verdict: Verdict) -
 }
 
 /// Whether the annotation asks for a consent that was not given yet.
-fn asked_anew(observed: &Observed, facts: &ConnectionStatus) -> bool {
-    let wanted = observed.reauthenticate_at();
-    wanted.is_some() && wanted != facts.last_handled_reauthenticate_at
+fn asked_anew(prepared: &Prepared<'_>, facts: &ConnectionStatus) -> bool {
+    prepared.asked.is_some() && prepared.asked != facts.last_handled_reauthenticate_at
 }
 
 /// What is said where a consent came to nothing after the last token was lost, and nothing has changed since.
@@ -243,14 +251,24 @@ fn lost_at(observed: &Observed, facts: &ConnectionStatus, now: Timestamp) -> Tim
     [Some(token.issued_at), expired, failed].into_iter().flatten().max().unwrap_or(Timestamp::MIN)
 }
 
-/// The last word on the page: nobody is sent there who cannot act, and those are who have to grant more scopes.
-pub(super) fn conclude(observed: &Observed, prepared: bool, scopes: &Verdict, facts: &mut ConnectionStatus) {
+/// The last word on the page: nobody is sent there who cannot act, and those are who have to grant more scopes, or to
+/// come with another account.
+pub(super) fn conclude(
+    observed: &Observed,
+    prepared: Result<&Prepared<'_>, &Blocked>,
+    scopes: &Verdict,
+    facts: &mut ConnectionStatus,
+) {
     if facts.authentication.is_none() {
         return;
     }
-    if !prepared || observed.connection.spec.suspend {
+    let (may_come, has_to) = match prepared {
+        Ok(prepared) => (prepared.reported.is_none(), scopes.status == Status::False),
+        Err(blocked) => (blocked.reason == Reason::AccountNotAllowed, true),
+    };
+    if !may_come || observed.connection.spec.suspend {
         facts.authentication.get_or_insert_default().url = None;
-    } else if scopes.status == Status::False {
+    } else if has_to {
         show_page(observed, facts);
     }
 }

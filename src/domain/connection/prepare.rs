@@ -1,12 +1,16 @@
 //! What has to be right before anything can be authenticated, in the order in which a person would mend it.
 
-use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
-use crate::api::oauth2::ClientAuthentication;
+use std::collections::BTreeSet;
+
+use crate::api::names::CREDENTIALS_LABEL;
 use crate::api::{AuthType, ConnectionSpec};
 use crate::catalogue::{Definition, Method, ParameterFault, ParameterFaultKind, Values};
+use crate::domain::policy::{self, EffectivePolicy, GivenParameters, Violation};
 use crate::domain::reason::Reason;
 
-use super::observed::{ConnectorState, FolderState, Observed, SecretState, digest_of};
+use super::governance;
+use super::observed::{ConnectorState, FolderState, Observed, digest_of};
+use super::secrets::{credential, oauth_client};
 
 /// A Connection whose references are all there.
 #[derive(Clone, Debug)]
@@ -27,6 +31,10 @@ pub struct Prepared<'a> {
     pub client_id: Option<String>,
     /// Digest of everything that an attempt to authenticate depends on.
     pub inputs: String,
+    /// Which authentication the annotation asks for, where one may be made.
+    pub asked: Option<String>,
+    /// What policies do not allow, and which leaves alone what was authenticated before.
+    pub reported: Option<Violation>,
 }
 
 impl Prepared<'_> {
@@ -47,15 +55,34 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    fn because(reason: Reason, message: impl Into<String>) -> Self {
+    pub(super) fn because(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }
 }
 
-/// Checks the references one after the other; the first that fails is the one to mend.
+/// Checks the folder, the policies and the references one after the other; the first that fails is the one to mend. What
+/// policies do not allow stops a Connection, unless it was authenticated before and they only report.
 pub fn prepare(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
     folder(observed)?;
-    prepare_requests(observed)
+    let passed = |violation: Option<Violation>| match violation {
+        Some(violation) if governance::stops(observed, &violation) => Err(violation.blocked),
+        violation => Ok(violation),
+    };
+    let reported = passed(governance::stands_against(observed))?;
+    let prepared = prepare_requests(observed)?;
+    let of_account = passed(governance::account_stands_against(observed, &prepared))?;
+    let reported = reported.or(of_account);
+    let asked = prepared.asked.clone().filter(|_| reported.is_none());
+    Ok(Prepared { asked, reported, ..prepared })
+}
+
+/// The same for a person who consents now, or a credential that is new: no violation leaves that alone.
+pub fn prepare_anew(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
+    let prepared = prepare(observed)?;
+    match prepared.reported {
+        Some(violation) => Err(violation.blocked),
+        None => Ok(prepared),
+    }
 }
 
 /// The same without the folder: what is needed to speak to the provider, also while the folder goes.
@@ -63,29 +90,50 @@ pub fn prepare_requests(observed: &Observed) -> Result<Prepared<'_>, Blocked> {
     let (definition, identity) = connector(observed)?;
     let spec = &observed.connection.spec;
     let method = method(spec, definition)?;
-    let values = parameters(spec, observed.credentials != SecretState::NotReferenced, definition, method)?;
+    let policy = &observed.policy;
+    let values = parameters(spec, policy, definition, method)?;
     let credential = credential(observed, method)?;
     let client_id = oauth_client(observed, definition, method)?;
-    let http_allowed = |host: &str, port: u16| observed.settings.http_allowed(host, port);
+    let http_allowed = |host: &str, port: u16| observed.http_allowed(host, port);
     let targets = definition
         .targets(method, &values, &http_allowed)
         .map_err(|fault| Blocked::because(Reason::EgressDenied, fault.to_string()))?
         .iter()
         .map(ToString::to_string)
         .collect();
-    let scopes = requested_scopes(observed, method);
+    let scopes = policy::scopes(spec, method, policy);
+    let asked = observed.reauthenticate_at();
     // A person's consent answers the annotation; no request of our own does.
-    let asked = observed.reauthenticate_at().filter(|_| !method.auth_type().needs_person());
+    let answered = asked.as_ref().filter(|_| !method.auth_type().needs_person());
+    let exceptions: BTreeSet<_> =
+        observed.settings.egress_exceptions.union(&policy.egress_exceptions).collect();
     let inputs = digest_of(&[
         identity,
         &method.auth_type().to_string(),
-        &format!("{:?}", observed.connection.spec.parameters),
+        &format!("{:?}", policy::given_parameters(spec, method, policy).values),
         &scopes.join(" "),
         &credential,
-        &asked.unwrap_or_default(),
-        &format!("{:?}", observed.settings.egress_exceptions),
+        answered.map(String::as_str).unwrap_or_default(),
+        &format!("{exceptions:?}"),
     ]);
-    Ok(Prepared { definition, method, values, scopes, targets, credential, client_id, inputs })
+    let reported = None;
+    Ok(Prepared {
+        definition,
+        method,
+        values,
+        scopes,
+        targets,
+        credential,
+        client_id,
+        inputs,
+        asked,
+        reported,
+    })
+}
+
+/// The checked description of the Connector, where there is one.
+pub(super) fn definition(observed: &Observed) -> Option<&Definition> {
+    connector(observed).ok().map(|(definition, _)| definition)
 }
 
 /// The way to authenticate as far as it is known, whatever else is missing.
@@ -181,20 +229,22 @@ pub(in crate::domain) fn method<'a>(
     })
 }
 
-/// The values of the plain parameters; `referenced` says whether the Connection names a Secret for the others.
+/// The values of the plain parameters: those that the Connection gives, over those of its policy.
 pub(in crate::domain) fn parameters(
     spec: &ConnectionSpec,
-    referenced: bool,
+    policy: &EffectivePolicy,
     definition: &Definition,
     method: &Method,
 ) -> Result<Values, Blocked> {
-    let resolved = definition.resolve(method, &spec.parameters);
+    let given = policy::given_parameters(spec, method, policy);
+    let referenced = policy::credentials(spec, policy).is_some();
+    let resolved = definition.resolve(method, &given.values);
     let (missing, wrong): (Vec<_>, Vec<_>) = match &resolved {
         Ok(_) => (Vec::new(), Vec::new()),
         Err(faults) => faults.iter().partition(|fault| fault.kind == ParameterFaultKind::Missing),
     };
     if !wrong.is_empty() {
-        let listed = wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let listed = wrong.iter().map(|fault| told(fault, &given)).collect::<Vec<_>>().join("; ");
         return Err(Blocked::because(Reason::ParametersInvalid, listed));
     }
     let mut needed: Vec<String> = missing.iter().map(|fault| parameter_of(fault)).collect();
@@ -215,6 +265,17 @@ pub(in crate::domain) fn parameters(
     resolved.map_err(|_| Blocked::because(Reason::ParametersInvalid, "parameters are not accepted"))
 }
 
+/// A fault of a value, which may be a policy's.
+fn told(fault: &ParameterFault, given: &GivenParameters) -> String {
+    let name = parameter_of(fault);
+    match &given.by_policy {
+        Some((names, by)) if names.contains(&name) => {
+            format!("parameter {name}, as policy \"{by}\" sets it, {}; ask its administrator", fault.message)
+        }
+        _ => fault.to_string(),
+    }
+}
+
 fn where_to_put(plain_given: bool, secrets: &[String]) -> String {
     match (plain_given, secrets.is_empty()) {
         (true, true) => String::new(),
@@ -231,103 +292,4 @@ fn where_to_put(plain_given: bool, secrets: &[String]) -> String {
 /// The parameter's name alone.
 fn parameter_of(fault: &ParameterFault) -> String {
     fault.field.strip_prefix("spec.parameters.").unwrap_or(&fault.field).to_owned()
-}
-
-fn credential(observed: &Observed, method: &Method) -> Result<String, Blocked> {
-    let names = method.secret_names();
-    let required = &names.required;
-    let mut parts = Vec::new();
-    if !required.is_empty() || observed.credentials != SecretState::NotReferenced {
-        let field = "spec.credentials.secretRef";
-        let found = usable(&observed.credentials, field, observed, Reason::CredentialsMissing)?;
-        require_keys(found, required, observed, Reason::CredentialsMissing, "")?;
-        let values = names.required.iter().chain(&names.optional).filter_map(|name| found.1.get(name));
-        parts.extend(values.map(String::as_str));
-    }
-    if let SecretState::Found { fingerprints, .. } = &observed.oauth_app {
-        parts.extend(fingerprints.values().map(String::as_str));
-    }
-    Ok(digest_of(&parts))
-}
-
-fn oauth_client(
-    observed: &Observed,
-    definition: &Definition,
-    method: &Method,
-) -> Result<Option<String>, Blocked> {
-    if !method.auth_type().has_oauth_client() {
-        return Ok(None);
-    }
-    let hint = definition
-        .documentation_url()
-        .map(|url| format!("; how to register an OAuth app: {url}"))
-        .unwrap_or_default();
-    let field = "spec.oauthApp.secretRef";
-    let missing = |blocked: Blocked| Blocked { message: blocked.message + &hint, ..blocked };
-    let found =
-        usable(&observed.oauth_app, field, observed, Reason::ClientCredentialsMissing).map_err(missing)?;
-    let public =
-        method.oauth2().is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None);
-    let keys: &[&str] = if public { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
-    let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
-    require_keys(found, &keys, observed, Reason::ClientCredentialsMissing, &hint)?;
-    match &observed.oauth_app {
-        SecretState::Found { client_id, .. } => Ok(client_id.clone()),
-        _ => Ok(None),
-    }
-}
-
-type FoundSecret<'a> = (&'a str, &'a std::collections::BTreeMap<String, String>);
-
-fn usable<'a>(
-    secret: &'a SecretState,
-    field: &str,
-    observed: &Observed,
-    reason: Reason,
-) -> Result<FoundSecret<'a>, Blocked> {
-    let namespace = observed.namespace();
-    let message = match secret {
-        SecretState::Found { name, fingerprints, .. } => return Ok((name, fingerprints)),
-        SecretState::NotReferenced => format!(
-            "{field} is not set; name a Secret of namespace \"{namespace}\" with the label {CREDENTIALS_LABEL}: \"true\""
-        ),
-        SecretState::NotFound(name) => format!(
-            "{field}: secret \"{name}\" does not exist in namespace \"{namespace}\"; create it with the label \
-             {CREDENTIALS_LABEL}: \"true\""
-        ),
-        SecretState::NotLabelled(name) => format!(
-            "{field}: secret \"{name}\" does not allow its use by connections; run `kubectl label secret {name} -n \
-             {namespace} {CREDENTIALS_LABEL}=true`"
-        ),
-    };
-    Err(Blocked::because(reason, message))
-}
-
-fn require_keys(
-    (name, fingerprints): FoundSecret<'_>,
-    required: &[String],
-    observed: &Observed,
-    reason: Reason,
-    hint: &str,
-) -> Result<(), Blocked> {
-    let missing: Vec<_> = required.iter().filter(|key| !fingerprints.contains_key(*key)).cloned().collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    Err(Blocked::because(
-        reason,
-        format!(
-            "secret \"{name}\" in namespace \"{}\" lacks a value under the key {}; add it{hint}",
-            observed.namespace(),
-            missing.join(", "),
-        ),
-    ))
-}
-
-fn requested_scopes(observed: &Observed, method: &Method) -> Vec<String> {
-    let spec = &observed.connection.spec.scopes;
-    if !spec.is_empty() {
-        return spec.clone();
-    }
-    method.oauth2().map(|oauth2| oauth2.scopes.default.clone()).unwrap_or_default()
 }

@@ -20,7 +20,7 @@ pub(super) fn assess(
     facts: &mut ConnectionStatus,
     now: Timestamp,
 ) -> Assessment {
-    if let Some(moved) = moved(observed, prepared, facts) {
+    if let Some(moved) = moved(prepared, facts) {
         return Assessment::of(moved);
     }
     if !prepared.definition.declares_verification() {
@@ -41,8 +41,8 @@ pub(super) fn accepted() -> Verdict {
 }
 
 /// Keeps the credential from other addresses than the ones that it was first meant for.
-fn moved(observed: &Observed, prepared: &Prepared<'_>, facts: &mut ConnectionStatus) -> Option<Verdict> {
-    let wanted = observed.reauthenticate_at();
+fn moved(prepared: &Prepared<'_>, facts: &mut ConnectionStatus) -> Option<Verdict> {
+    let wanted = prepared.asked.clone();
     let anew = wanted.is_some() && wanted != facts.last_handled_reauthenticate_at;
     if anew {
         facts.last_handled_reauthenticate_at = wanted;

@@ -12,7 +12,7 @@ use crate::domain::reason::Reason;
 
 use super::observed::{Observed, TokenFacts, TokenState};
 use super::prepare::Prepared;
-use super::{Assessment, Effect, Grant, TokenPlan, account, schedule};
+use super::{Assessment, Effect, Grant, TokenPlan, account, governance, schedule};
 
 /// Characters of a cluster's user name that are shown.
 const USER_LIMIT: usize = 1024;
@@ -35,7 +35,11 @@ pub(super) fn record_facts(observed: &Observed, facts: &mut ConnectionStatus) {
         facts.last_failure = None;
     }
     if token.authenticated_by.is_some() {
+        let is_new = account::is_awaited(facts, token);
         account::from_record(facts, token);
+        if token.account.is_some() {
+            governance::note_account(&observed.policy, facts, &token.consent_id, is_new);
+        }
     } else if !account::is_known(facts) {
         // A client that acts for itself is its own account, until the provider names a better one.
         facts.account = Some(account::shown(&token.client_id));
@@ -83,7 +87,7 @@ pub(super) fn assess(
     facts: &mut ConnectionStatus,
     now: Timestamp,
 ) -> Assessment {
-    let wanted = observed.reauthenticate_at().unwrap_or_default();
+    let wanted = prepared.asked.clone().unwrap_or_default();
     match &observed.token {
         TokenState::Missing => {
             let present = facts.token.as_ref().map_or(0, |token| token.sequence);

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::connection::{Blocked, prepare};
+use crate::domain::connection::{Blocked, prepare_anew};
 use crate::domain::reason::Reason;
 
 use super::{ObservedConsent, ResultState, Terms, again, expires_at, terms_of};
@@ -45,7 +45,7 @@ pub(super) fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), En
             ),
         ));
     };
-    let prepared = prepare(connection)?;
+    let prepared = prepare_anew(connection)?;
     if !prepared.method.auth_type().needs_person() {
         return Err(blocked(
             Reason::ConsentNotNeeded,

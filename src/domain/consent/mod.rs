@@ -24,7 +24,7 @@ use crate::api::{Connection, ConsentRequest};
 
 use super::admission::{OPEN_LIMIT, too_many};
 use super::conditions::{bounded, whole_seconds};
-use super::connection::{self, Blocked};
+use super::connection::{self, Blocked, is_by_policy};
 use super::decision::Decision;
 use super::reason::Reason;
 
@@ -254,28 +254,30 @@ pub fn again(request: &ConsentRequest) -> String {
 /// became of the answer. What the Connection lacks is said by its own conditions, as long as it lacks it. All else is
 /// between the request and who made it, and may be anybody's doing.
 pub fn says_something_of_connection(reason: Reason) -> bool {
-    !matches!(
-        reason,
-        Reason::FolderNotFound
-            | Reason::FolderNotReady
-            | Reason::NamespaceTerminating
-            | Reason::ConnectorNotFound
-            | Reason::ConnectorInvalid
-            | Reason::AuthTypeRequired
-            | Reason::AuthTypeNotSupported
-            | Reason::ParametersMissing
-            | Reason::ParametersInvalid
-            | Reason::CredentialsMissing
-            | Reason::ClientCredentialsMissing
-            | Reason::RequesterNotStamped
-            | Reason::ConsentOutdated
-            | Reason::ConsentNotNeeded
-            | Reason::Suspended
-            | Reason::CodeEntryNotAllowed
-            | Reason::TooManyConsents
-            | Reason::ReceiptMismatch
-            | Reason::AuthenticateForbidden
-    )
+    let by_policy = is_by_policy(reason) && reason != Reason::AccountNotAllowed;
+    !by_policy
+        && !matches!(
+            reason,
+            Reason::FolderNotFound
+                | Reason::FolderNotReady
+                | Reason::NamespaceTerminating
+                | Reason::ConnectorNotFound
+                | Reason::ConnectorInvalid
+                | Reason::AuthTypeRequired
+                | Reason::AuthTypeNotSupported
+                | Reason::ParametersMissing
+                | Reason::ParametersInvalid
+                | Reason::CredentialsMissing
+                | Reason::ClientCredentialsMissing
+                | Reason::RequesterNotStamped
+                | Reason::ConsentOutdated
+                | Reason::ConsentNotNeeded
+                | Reason::Suspended
+                | Reason::CodeEntryNotAllowed
+                | Reason::TooManyConsents
+                | Reason::ReceiptMismatch
+                | Reason::AuthenticateForbidden
+        )
 }
 
 /// Whether a request is for this very Connection.

@@ -22,6 +22,7 @@ pub fn terms_of(observed: &Observed, prepared: &Prepared<'_>, redirect_uri: &str
         ("the connection", format!("{} {generation}", observed.uid())),
         ("the connector", connector),
         ("the OAuth client", prepared.client_id.clone().unwrap_or_default()),
+        ("the parameters", format!("{:?}", prepared.values)),
         ("the hosts", prepared.targets.join(" ")),
         ("the scopes", prepared.scopes.join(" ")),
         ("the redirect address", redirect_uri.to_owned()),

@@ -14,6 +14,7 @@ use crate::catalogue;
 use crate::domain::connection::{
     ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
 };
+use crate::domain::neighbours::Neighbours;
 
 const CONNECTOR: &str = r"
 displayName: CRM
@@ -51,6 +52,7 @@ fn connection() -> Observed {
             identity: "connector/1".to_owned(),
         },
         folder: FolderState::Ready("sales".to_owned()),
+        policy: Arc::default(),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::Found {
             name: "app".to_owned(),
@@ -59,6 +61,7 @@ fn connection() -> Observed {
         },
         token: TokenState::Missing,
         consent: None,
+        neighbours: Neighbours::default(),
         settings: Arc::new(Settings {
             refresh_fraction: 0.8,
             verify_interval: Duration::from_hours(1),

@@ -6,11 +6,12 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::connection::{ConnectionStatus, PolicyStatus, TokenStatus};
+use crate::api::connection::{ConnectionStatus, TokenStatus};
 use crate::api::{AuthType, Connection, ConnectionSpec};
 
 use super::conditions::{self, ConditionType, Status};
 use super::connection::Blocked;
+use super::policy::{self, EffectivePolicy, SecretChoice};
 use super::reason::{Fixer, Reason};
 
 mod binding;
@@ -62,14 +63,17 @@ pub enum StaticHandOut {
     Allowed,
     /// The policy of this name does not allow it.
     DeniedBy(String),
+    /// The credential is the organisation's, which the policy of this name lends to the operator and to nobody else.
+    LentBy(String),
 }
 
 impl StaticHandOut {
-    /// What was last recorded of the policies that govern a Connection.
-    pub fn recorded(connection: &Connection) -> Self {
-        let policy = connection.status.as_ref().and_then(|status| status.policy.as_ref());
-        let denied_by = policy.and_then(|policy| policy.static_hand_out_denied_by.clone());
-        denied_by.map_or(Self::Allowed, Self::DeniedBy)
+    /// What holds for a Connection under the policies that govern it.
+    pub fn of(spec: &ConnectionSpec, policy: &EffectivePolicy) -> Self {
+        if let Some(lender) = policy::credentials(spec, policy).as_ref().and_then(SecretChoice::lent_by) {
+            return Self::LentBy(lender.to_owned());
+        }
+        policy.hands_out_static().map_or_else(|by| Self::DeniedBy(by.to_owned()), |()| Self::Allowed)
     }
 }
 
@@ -126,10 +130,6 @@ pub fn reduce(connection: &mut Connection) {
         account: status.account,
         authentication: status.authentication,
         base_url: status.base_url,
-        policy: status.policy.map(|policy| PolicyStatus {
-            static_hand_out_denied_by: policy.static_hand_out_denied_by,
-            ..PolicyStatus::default()
-        }),
         token: status.token.map(|token| TokenStatus { sequence: token.sequence, ..TokenStatus::default() }),
         conditions: status.conditions.into_iter().filter(ready).collect(),
         ..ConnectionStatus::default()
@@ -243,6 +243,13 @@ fn static_form(name: &str, policy: &StaticHandOut) -> Result<Form, Refusal> {
         StaticHandOut::DeniedBy(policy) => Err(Refusal::withdrawn(
             Reason::StaticHandOutDenied,
             format!("policy \"{policy}\" does not allow to hand out the credential of connection \"{name}\""),
+        )),
+        StaticHandOut::LentBy(policy) => Err(Refusal::withdrawn(
+            Reason::StaticHandOutDenied,
+            format!(
+                "the credential of connection \"{name}\" is lent by policy \"{policy}\" and not handed to processes; give \
+                 the connection one of its own in spec.credentials.secretRef"
+            ),
         )),
     }
 }

@@ -4,6 +4,7 @@ use rstest::rstest;
 use super::*;
 use crate::api::ConnectionSpec;
 use crate::api::connection::{AuthenticationStatus, TokenStatus};
+use crate::api::schema::SecretSource;
 use crate::domain::conditions::{Verdict, merge};
 
 const NOW: i64 = 1_000;
@@ -155,6 +156,14 @@ fn a_policy_forbids_static_credentials_and_no_tokens() {
     }
 }
 
+#[test]
+fn what_a_policy_lends_is_handed_to_nobody() {
+    let message = "the credential of connection \"crm\" is lent by policy \"acme\" and not handed to processes; give the \
+                   connection one of its own in spec.credentials.secretRef";
+    let judged = judge(&ready(AuthType::APIKey), &StaticHandOut::LentBy("acme".to_owned()));
+    assert_eq!(judged, withdrawn(Reason::StaticHandOutDenied, message));
+}
+
 #[rstest]
 #[case::as_recorded(7, Some(NOW + 1), None)]
 #[case::without_an_end(7, None, None)]
@@ -189,21 +198,19 @@ fn what_is_left_of_a_connection_is_judged_as_before() {
         connection(AuthType::OAuth2AuthorizationCode, Verdict::no(Reason::AwaitingAuthentication, ""));
     awaiting.status.as_mut().unwrap().authentication =
         Some(AuthenticationStatus { url: Some(PAGE.to_owned()), ..AuthenticationStatus::default() });
-    let mut denied = ready(AuthType::Basic);
-    let denied_by = Some("strict".to_owned());
-    denied.status.as_mut().unwrap().policy =
-        Some(PolicyStatus { static_hand_out_denied_by: denied_by, ..PolicyStatus::default() });
     let mut unseen = ready(AuthType::None);
     unseen.status = None;
     let failing = connection(AuthType::APIKey, Verdict::no(Reason::CredentialsRejected, "why"));
     let good = ready(AuthType::OAuth2ClientCredentials);
-    for before in [suspended, awaiting, denied, unseen, failing, good] {
+    for mut before in [suspended, awaiting, unseen, failing, good] {
+        before.spec.credentials = Some(SecretSource::default());
         let mut after = before.clone();
         after.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
         after.spec.description = Some("long".to_owned());
         reduce(&mut after);
-        let judged = |connection: &Connection| judge(connection, &StaticHandOut::recorded(connection));
         assert_eq!(judged(&after), judged(&before));
+        // Where the Secret is decides who may hand out what is in it.
+        assert_eq!(after.spec.credentials, before.spec.credentials);
         assert_eq!((after.metadata.annotations, after.spec.description), (None, None));
     }
 }

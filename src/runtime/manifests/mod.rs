@@ -146,7 +146,7 @@ mod tests {
             hooks.map(|webhook| webhook["clientConfig"].clone()).collect()
         };
         let by_url = hooks(&objects(Some("https://127.0.0.1:8443")));
-        assert_eq!(by_url.len(), 4);
+        assert_eq!(by_url.len(), 5);
         assert_eq!(by_url[0], json!({ "url": "https://127.0.0.1:8443/admission/consent-requests" }));
         let by_service = hooks(&objects(None));
         let service =
@@ -162,7 +162,7 @@ mod tests {
             of_kind.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(named("ValidatingAdmissionPolicy"), named("ValidatingAdmissionPolicyBinding"));
-        assert_eq!(named("ValidatingAdmissionPolicy").len(), 5);
+        assert_eq!(named("ValidatingAdmissionPolicy").len(), 6);
         for object in
             objects.iter().filter(|object| object["apiVersion"] == "admissionregistration.k8s.io/v1")
         {

@@ -2,7 +2,7 @@
 //! accident.
 
 /// Installs policies for the whole cluster: not on an existing one.
-mod own_control_plane {
+pub(super) mod own_control_plane {
     use anyhow::{Error, Result};
     use kube::Client;
     use serde_json::{Value, json};
@@ -10,23 +10,23 @@ mod own_control_plane {
     use super::super::{Stage, connection, create, delete, patch, refused};
     use crate::support::waiting::{SOON, eventually};
 
-    fn folder(name: &str, spec: &Value) -> Value {
+    pub(crate) fn folder(name: &str, spec: &Value) -> Value {
         let mut spec = spec.clone();
         spec["displayName"] = name.into();
         spec["type"] = "Shared".into();
         json!({ "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": name }, "spec": spec })
     }
 
-    fn namespace(name: &str) -> Value {
+    pub(crate) fn namespace(name: &str) -> Value {
         json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })
     }
 
-    async fn administrator() -> Result<Client> {
+    pub(crate) async fn administrator() -> Result<Client> {
         Stage::shared()?.control_plane.client().await
     }
 
     /// Waits until a folder has its namespace, as the operator makes it.
-    fn until_ready(name: &str) -> Result<()> {
+    pub(crate) fn until_ready(name: &str) -> Result<()> {
         let wait = ["wait", "--for=condition=Ready", "--timeout=20s", &format!("folder/{name}")];
         Stage::shared()?.control_plane.run_kubectl(&wait).map(drop)
     }
@@ -69,7 +69,7 @@ mod own_control_plane {
     #[tokio::test]
     async fn a_namespace_of_the_cluster_or_of_an_elder_folder_is_refused() -> Result<()> {
         let client = administrator().await?;
-        for reserved in ["kube-system", "liaison-system"] {
+        for reserved in ["kube-system", "kube-flannel", "default", "liaison-system"] {
             let words = format!("namespace \"{reserved}\" belongs to the cluster or the operator");
             let answer = create(&client, "", &folder("reserving", &json!({ "namespace": reserved }))).await;
             refused(answer, &words);
@@ -102,7 +102,7 @@ mod own_control_plane {
     }
 
     #[tokio::test]
-    async fn s83_a_folder_that_holds_connections_or_folders_is_not_deleted() -> Result<()> {
+    async fn s83_a_folder_that_holds_something_is_not_deleted_and_says_what() -> Result<()> {
         let (client, keeper) = (administrator().await?, folder_keeper().await?);
         let holding = folder("holding", &json!({}));
         create(&client, "", &holding).await.map_err(Error::msg)?;
@@ -111,14 +111,26 @@ mod own_control_plane {
         create(&client, "holding", &a).await.map_err(Error::msg)?;
         create(&client, "holding", &b).await.map_err(Error::msg)?;
         refused(delete(&keeper, "", &holding).await, "folder \"holding\" still holds connections: a, b");
-        delete(&client, "holding", &a).await.map_err(Error::msg)?;
-        delete(&client, "holding", &b).await.map_err(Error::msg)?;
-
         let child = folder("held-child", &json!({ "parentRef": { "name": "holding" } }));
         create(&client, "", &child).await.map_err(Error::msg)?;
         until_ready("held-child")?;
-        refused(delete(&client, "", &holding).await, "folder \"holding\" still holds folders: held-child");
+        let slot = json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "ProcessBinding", "metadata": { "name": "sync" },
+            "spec": { "connectorRef": { "name": "none" }, "default": true, "serviceAccountName": "sync" },
+        });
+        create(&client, "holding", &slot).await.map_err(Error::msg)?;
+        let all = "folder \"holding\" still holds folders: held-child; connections: a, b; process bindings: sync; \
+                   delete them first";
+        refused(delete(&keeper, "", &holding).await, all);
+        delete(&client, "holding", &a).await.map_err(Error::msg)?;
+        delete(&client, "holding", &b).await.map_err(Error::msg)?;
         delete(&client, "", &child).await.map_err(Error::msg)?;
+        let slots = "folder \"holding\" still holds process bindings: sync";
+        eventually("the sub-folder is gone", SOON, async || {
+            Ok(delete(&client, "", &holding).await.is_err_and(|text| text.contains(slots)).then_some(()))
+        })
+        .await?;
+        delete(&client, "holding", &slot).await.map_err(Error::msg)?;
         eventually("the folder goes once it is empty", SOON, async || {
             let answer = delete(&keeper, "", &holding).await;
             Ok(answer.is_ok().then_some(()))

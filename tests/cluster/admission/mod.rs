@@ -5,8 +5,11 @@ mod consent_requests;
 mod folders;
 mod listener;
 mod outages;
+mod owners;
+mod process_bindings;
 mod rotation;
 mod serving;
+mod tree;
 
 use std::path::Path;
 use std::sync::OnceLock;

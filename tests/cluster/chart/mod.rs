@@ -3,6 +3,7 @@
 mod install;
 mod render;
 mod rights;
+mod roles;
 mod users;
 
 use anyhow::{Context, Result};

@@ -8,3 +8,4 @@ mod issuer;
 mod living;
 mod provider_calls;
 mod seeing;
+mod sharing;

@@ -19,6 +19,7 @@ use self::api_server::ApiServer;
 use crate::cluster::consent::Snapshots;
 use crate::cluster::{Context, KnownRecords, OwnWrites, Secrets, connector, token_store};
 use crate::domain::connection::{Observed, at, person, prepare};
+use crate::domain::folder::Territory;
 use crate::envelope::{Keyring, TokenRecord};
 use crate::oauth::message::{Request, Response, SendFailure};
 use crate::ports::{Admitted, Clock, HandOut, Leadership, ProviderClient, Reviewed, Telemetry};
@@ -133,7 +134,12 @@ impl Stage {
             clock: Arc::new(Fixed),
             leadership: Arc::new(Leads { since: Instant::now().checked_sub(time).unwrap() }),
             telemetry: Arc::new(Silent),
-            snapshots: Snapshots::new(client.clone(), Arc::clone(&keyring), Arc::clone(&observed.settings)),
+            snapshots: Snapshots::new(
+                client.clone(),
+                Arc::clone(&keyring),
+                Arc::clone(&observed.settings),
+                "liaison-system",
+            ),
             keyring,
             recorder: Recorder::new(
                 client.clone(),
@@ -142,6 +148,9 @@ impl Stage {
             settings: Arc::clone(&observed.settings),
             provider_timeout: Duration::from_secs(8),
             operator_namespace: "liaison-system".to_owned(),
+            territory: Territory::default(),
+            adoptions_are_reviewed: false,
+            owner_role: store().0,
             connectors: store().0,
             definitions: connector::Definitions::default(),
             folders: store().0,
@@ -149,8 +158,10 @@ impl Stage {
             consents: store().0,
             policies: store().0,
             bindings: store().0,
+            surroundings: crate::cluster::Surroundings::new().0,
             written: OwnWrites::default(),
-            secrets: Secrets::new(client, store().0, store().0),
+            secrets: Secrets::new(client, "liaison-system", store().0, store().0),
+            binding: crate::cluster::binding::Shared::new(store().0),
             records: KnownRecords::default(),
         };
         Self { api, provider, context, observed }

@@ -345,6 +345,7 @@ fn s35_each_way_that_a_connector_offers_leads_on() {
     ] {
         let mut observed = client(SEVERAL);
         observed.connection.spec.auth_type = Some(auth_type);
+        observed.connection.spec.credentials = Some(reference("pat"));
         observed.credentials = secret("pat", &[("token", "first")]);
         assert_eq!(standing(&observed, 0).1, ready, "{auth_type}");
     }

@@ -1,8 +1,10 @@
 //! Decisions about Connections, over snapshots that a few words build.
 
+mod beside;
 mod consent;
 mod consent_outcome;
 mod deletion;
+mod governance;
 mod health;
 mod life;
 mod prerequisites;
@@ -27,6 +29,7 @@ use crate::api::names::{
 };
 use crate::api::schema::{NameReference, SecretSource};
 use crate::catalogue;
+use crate::domain::neighbours::Neighbours;
 
 /// A client that acts for itself, without verification.
 const CLIENT: &str = r"
@@ -131,10 +134,12 @@ fn on(connector: &str) -> Observed {
         connection,
         connector: valid(connector, 1),
         folder: FolderState::Ready("finance".to_owned()),
+        policy: Arc::default(),
         credentials: SecretState::NotReferenced,
         oauth_app: SecretState::NotReferenced,
         token: TokenState::Missing,
         consent: None,
+        neighbours: Neighbours::default(),
         settings: Arc::new(Settings {
             refresh_fraction: 0.8,
             verify_interval: Duration::from_hours(1),

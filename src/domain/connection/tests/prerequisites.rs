@@ -132,6 +132,7 @@ fn s12_everything_that_is_missing_is_named_at_once() {
 #[test]
 fn s12_only_what_is_missing_is_asked_for() {
     let mut secret_missing = personal(TOKEN);
+    secret_missing.connection.spec.credentials = None;
     secret_missing.credentials = SecretState::NotReferenced;
     let (_, message) = blocked(&secret_missing);
     assert!(message.contains("needs parameters: token; put token into a Secret"), "{message}");

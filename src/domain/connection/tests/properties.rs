@@ -5,9 +5,10 @@ use proptest::sample::select;
 
 use super::*;
 use crate::api::connection::{
-    ConsentFailureStatus, FailureStatus, TokenStatus, VerificationResult, VerificationStatus,
+    ConsentFailureStatus, ConsumersStatus, FailureStatus, TokenStatus, VerificationResult, VerificationStatus,
 };
 use crate::domain::conditions::whole_seconds;
+use crate::domain::defaults::Candidate;
 
 fn connectors() -> impl Strategy<Value = ConnectorState> {
     let account = format!("{CLIENT_VERIFIED}account: {{url: 'https://api.example.com/me', idPath: /id}}\n");
@@ -223,6 +224,28 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn neighbourhoods()(
+        company in any::<bool>(),
+        since in prop::collection::vec(prop::option::of(times()), 0..3),
+        name_taken in any::<bool>(),
+        used in any::<bool>(),
+    ) -> Neighbours {
+        let rival = |(index, since): (usize, &Option<Timestamp>)| Candidate {
+            name: format!("rival-{index}"),
+            flagged: true,
+            since: since.map(|since| whole_seconds(since).0),
+            created: Some(at(0)),
+        };
+        Neighbours {
+            company,
+            rivals: since.iter().enumerate().filter(|_| company).map(rival).collect(),
+            name_taken,
+            consumers: used.then(|| ConsumersStatus { count: 1, names: Vec::new(), elsewhere: 1 }),
+        }
+    }
+}
+
+prop_compose! {
     pub(super) fn snapshots()(
         connector in connectors(),
         folder in folders(),
@@ -246,12 +269,15 @@ prop_compose! {
         annotations in (select(vec!["", "a", "b"]), select(vec!["", "a", "b"])),
         display_name in select(vec![None, Some("Sales".to_owned())]),
         consent in prop::option::weighted(0.3, consents()),
+        neighbours in neighbourhoods(),
+        default in any::<bool>(),
     ) -> Observed {
         let mut observed = on(CLIENT);
         let connection = &mut observed.connection;
         connection.status = status;
         connection.spec.auth_type = auth_type;
         connection.spec.suspend = suspend;
+        connection.spec.default = default;
         connection.spec.display_name = display_name;
         if parameter {
             connection.spec.parameters.insert("siteUrl".to_owned(), "acme".to_owned());
@@ -262,7 +288,7 @@ prop_compose! {
         connection.metadata.deletion_timestamp = deleting.then(|| Time(at(0)));
         annotate(&mut observed, VERIFY_AT_ANNOTATION, annotations.0);
         annotate(&mut observed, REAUTHENTICATE_AT_ANNOTATION, annotations.1);
-        Observed { connector, folder, credentials, oauth_app, token, consent, ..observed }
+        Observed { connector, folder, credentials, oauth_app, token, consent, neighbours, ..observed }
     }
 }
 

@@ -4,16 +4,19 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rstest::rstest;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
 use super::*;
 use crate::api::FolderSpec;
+use crate::api::folder::FolderType;
 use crate::api::schema::NameReference;
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
 }
 
 /// A folder that is held already, made at that second.
-fn folder(name: &str, parent: Option<&str>, made: i64) -> Folder {
+pub(super) fn folder(name: &str, parent: Option<&str>, made: i64) -> Folder {
     let mut folder =
         Folder::new(name, FolderSpec { display_name: name.to_uppercase(), ..FolderSpec::default() });
     folder.spec.parent_ref = parent.map(|name| NameReference { name: name.to_owned() });
@@ -24,7 +27,7 @@ fn folder(name: &str, parent: Option<&str>, made: i64) -> Folder {
     folder
 }
 
-fn alone(folder: Folder) -> Observed {
+pub(super) fn alone(folder: Folder) -> Observed {
     among(folder, &[])
 }
 
@@ -34,11 +37,12 @@ fn among(folder: Folder, others: &[Folder]) -> Observed {
         folder,
         namespace: None,
         contents: Contents::default(),
-        operator_namespace: "liaison-system".to_owned(),
+        owner: OwnerFacts { role_exists: true, adoptions_are_reviewed: true, binding: None },
+        territory: Territory { operator_namespace: "liaison-system".to_owned(), namespaces: None },
     }
 }
 
-fn namespace(label: Option<&str>, made_by: Option<&str>) -> NamespaceFacts {
+pub(super) fn namespace(label: Option<&str>, made_by: Option<&str>) -> NamespaceFacts {
     let pair = |key: &str, value: Option<&str>| value.map(|value| (key.to_owned(), value.to_owned()));
     NamespaceFacts {
         labels: pair(FOLDER_LABEL, label).into_iter().collect(),
@@ -47,18 +51,25 @@ fn namespace(label: Option<&str>, made_by: Option<&str>) -> NamespaceFacts {
     }
 }
 
-fn adopting(mut folder: Folder) -> Folder {
+pub(super) fn adopting(mut folder: Folder) -> Folder {
     folder.spec.adopt = true;
     folder
 }
 
-fn deleting(mut folder: Folder) -> Folder {
+/// Ada's own.
+pub(super) fn of_ada(mut folder: Folder) -> Folder {
+    folder.spec.folder_type = FolderType::Personal;
+    folder.spec.owner = Some("ada".to_owned());
+    folder
+}
+
+pub(super) fn deleting(mut folder: Folder) -> Folder {
     folder.metadata.deletion_timestamp = Some(Time(at(100)));
     folder
 }
 
 /// Ready as `status/reason: message`, and the effect.
-fn outcome(observed: &Observed) -> (String, Option<Effect>) {
+pub(super) fn outcome(observed: &Observed) -> (String, Option<Effect>) {
     let decision = decide(observed, at(200));
     let ready = conditions::find(&decision.status.conditions, ConditionType::Ready).unwrap();
     (format!("{}/{}: {}", ready.status, ready.reason, ready.message), decision.effect)
@@ -141,6 +152,7 @@ fn a_namespace_that_no_watch_shows_is_looked_at_again_soon(
 #[rstest]
 #[case("default")]
 #[case("kube-system")]
+#[case("kube-flannel")]
 #[case("liaison-system")]
 fn reserved_namespaces_are_no_folders(#[case] name: &str) {
     let mut folder = adopting(folder("finance", None, 0));
@@ -190,16 +202,35 @@ fn s13_the_path_is_made_of_display_names_from_the_root_down() {
 fn s13_a_folder_that_would_be_its_own_ancestor_is_reported() {
     let observed = among(folder("a", Some("b"), 0), &[folder("b", Some("a"), 0)]);
     let (said, effect) = outcome(&observed);
-    assert!(said.starts_with("False/FolderCycle: folder \"a\" would be its own ancestor"), "{said}");
+    assert_eq!(said, "False/FolderCycle: folder \"a\" would be its own ancestor");
     assert_eq!(effect, None);
     // Below a circle that it is no part of.
     let others = [folder("a", Some("b"), 0), folder("b", Some("a"), 0)];
-    assert!(outcome(&among(folder("c", Some("a"), 0), &others)).0.starts_with("False/FolderCycle"));
+    let (said, _) = outcome(&among(folder("c", Some("a"), 0), &others));
+    assert_eq!(said, "False/FolderCycle: folder \"a\" would be its own ancestor");
+    let (said, _) = outcome(&alone(folder("a", Some("a"), 0)));
+    assert_eq!(said, "False/FolderCycle: folder \"a\" would be its own ancestor");
+}
+
+#[test]
+fn s13_a_tree_is_deeper_than_anybody_needs_and_too_deep_is_no_cycle() {
+    let chain: Vec<_> = (1..=DEEPEST)
+        .map(|level| {
+            let parent = (level > 1).then(|| format!("l{}", level - 1));
+            folder(&format!("l{level}"), parent.as_deref(), 0)
+        })
+        .collect();
+    let (deepest, above) = chain.split_last().unwrap();
+    assert_eq!(outcome(&among(deepest.clone(), above)).1, Some(Effect::CreateNamespace));
+    let below = among(folder("below", Some("l64"), 0), &chain);
+    let said =
+        "False/FolderTooDeep: folder \"below\" would be more than 64 levels deep; choose a parent above";
+    assert_eq!(outcome(&below), expected(said, None));
 }
 
 #[test]
 fn the_deepest_path_of_the_longest_names_fits_its_field() {
-    let mut folders: Vec<_> = (0..40)
+    let mut folders: Vec<_> = (0..100)
         .map(|depth| {
             let parent = (depth > 0).then(|| format!("f{}", depth - 1));
             let mut folder = folder(&format!("f{depth}"), parent.as_deref(), 0);
@@ -214,7 +245,7 @@ fn the_deepest_path_of_the_longest_names_fits_its_field() {
         longest = longest.max(path.chars().count());
         folders.push(this);
     }
-    assert!((1500..=2048).contains(&longest), "{longest}");
+    assert!((8000..=8320).contains(&longest), "{longest}");
 }
 
 #[test]
@@ -236,23 +267,29 @@ fn a_folder_goes_only_when_it_is_empty() {
     let child = folder("ap", Some("finance"), 0);
     let mut observed = among(deleting(folder("finance", None, 0)), &[child]);
     observed.namespace = Some(namespace(Some("finance"), Some("uid-of-finance")));
-    observed.contents.connections = vec!["crm".to_owned(), "jira".to_owned()];
+    observed.contents.held.connections = vec!["crm".to_owned(), "jira".to_owned()];
+    observed.contents.held.bindings = vec!["sync".to_owned()];
     let looked_at_again = |observed: &Observed| decide(observed, at(200)).next == Some(at(205));
     assert_eq!(
         outcome(&observed),
-        expected("False/FolderNotEmpty: folder \"finance\" still holds folders: ap", None)
-    );
-    assert!(looked_at_again(&observed));
-    observed.folders.remove(0);
-    assert_eq!(
-        outcome(&observed),
         expected(
-            "False/FolderNotEmpty: folder \"finance\" still holds connections: crm, jira; delete them first",
+            "False/FolderNotEmpty: folder \"finance\" still holds folders: ap; connections: crm, jira; process \
+             bindings: sync; delete them first",
             None
         )
     );
     assert!(looked_at_again(&observed));
-    observed.contents.connections.clear();
+    observed.folders.remove(0);
+    observed.contents.held.connections.clear();
+    assert_eq!(
+        outcome(&observed),
+        expected(
+            "False/FolderNotEmpty: folder \"finance\" still holds process bindings: sync; delete them first",
+            None
+        )
+    );
+    assert!(looked_at_again(&observed));
+    observed.contents.held.bindings.clear();
     assert_eq!(outcome(&observed).1, Some(Effect::DeleteNamespace));
     observed.namespace.as_mut().unwrap().terminating = true;
     assert_eq!(outcome(&observed).1, Some(Effect::Release));
@@ -294,6 +331,7 @@ prop_compose! {
         namespace in select(vec![None, Some(namespace(None, None)), Some(namespace(Some("me"), None)), Some(namespace(Some("me"), Some("uid-of-me"))), Some(namespace(Some("a"), Some("uid-of-me")))]),
         terminating in any::<bool>(),
         (adopt, held, going, workloads) in any::<(bool, bool, bool, bool)>(),
+        (personal, bound, role_exists, reviewed) in any::<(bool, bool, bool, bool)>(),
         parent in select(vec![None, Some("a"), Some("me")]),
         connections in select(vec![vec![], vec!["crm".to_owned()]]),
     ) -> Observed {
@@ -302,7 +340,11 @@ prop_compose! {
         if !held {
             this.metadata.finalizers = None;
         }
+        if personal {
+            this = of_ada(this);
+        }
         let this = if going { deleting(this) } else { this };
+        let binding = owner_binding(&this).filter(|_| bound);
         let others: Vec<_> = names.iter().map(|(name, parent, made)| {
             let mut other = folder(name, *parent, *made);
             other.spec.namespace = (*made == 0).then(|| "me".to_owned());
@@ -310,7 +352,8 @@ prop_compose! {
         }).collect();
         Observed {
             namespace: namespace.map(|facts| NamespaceFacts { terminating, ..facts }),
-            contents: Contents { connections, workloads },
+            contents: Contents { held: Held { connections, bindings: Vec::new() }, workloads },
+            owner: OwnerFacts { role_exists, adoptions_are_reviewed: reviewed, binding },
             ..among(this, &others)
         }
     }

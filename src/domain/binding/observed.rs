@@ -1,0 +1,135 @@
+//! What a decision about a `ProcessBinding` is made from. No field holds a secret.
+
+use jiff::Timestamp;
+
+use crate::api::{Connection, ProcessBinding, ProcessBindingStatus};
+use crate::domain::connection::{Blocked, FolderState};
+use crate::domain::hand_out::StaticHandOut;
+
+/// A snapshot of one `ProcessBinding` and all that it depends on.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The binding, with the status that was last recorded.
+    pub binding: ProcessBinding,
+    /// The Folder that owns its namespace, if one does: a process may live outside of all folders.
+    pub folder: FolderState,
+    /// What the spec refers to, in the order of [`references`]; the folder's default, or nothing, for `default: true`.
+    pub targets: Vec<Target>,
+    /// Why the folder has no default, where `default: true` asks for one that is not there.
+    pub no_default: Option<Blocked>,
+    /// The Secret of `spec.secretName`.
+    pub secret: SecretState,
+    /// A Secret under another name that this binding made before.
+    pub outdated: Option<OwnSecret>,
+    /// Why the credential could not be had, or the Secret not be written, where that was just tried.
+    pub hindrance: Option<Blocked>,
+}
+
+/// A Connection that a binding refers to, as its process may see it.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What is there. Nothing is looked up before the process's right to use it is known.
+    pub access: Access,
+}
+
+/// What a process may see of a Connection.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are of the large variant")]
+pub enum Access {
+    /// The process's ServiceAccount may not use a Connection of that name there; whether there is one is not known.
+    Forbidden,
+    /// There is none.
+    NotFound,
+    /// It is there, and the process may use it.
+    Found(Found),
+}
+
+/// A Connection that a process may use.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The Connection, as last recorded.
+    pub connection: Connection,
+    /// A keyed digest of the values of its Secret, where that is the credential.
+    pub fingerprint: String,
+    /// What the policies that govern the Connection say about handing out static credentials.
+    pub static_hand_out: StaticHandOut,
+}
+
+/// The Secret that a binding is to fill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretState {
+    /// The binding names none.
+    NotWanted,
+    /// There is none of that name.
+    None,
+    /// Somebody else's, which is left alone.
+    Foreign,
+    /// One that this binding made.
+    Own(OwnSecret),
+}
+
+/// A Secret that a binding made, as its annotations tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnSecret {
+    /// Its name.
+    pub name: String,
+    /// What it was made from, as [`super::Content::filled_from`].
+    pub filled_from: String,
+    /// When the credential in it ends.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Observed {
+    /// The recorded status; that of a new object where there is none.
+    pub fn status(&self) -> ProcessBindingStatus {
+        self.binding.status.clone().unwrap_or_default()
+    }
+
+    /// The binding's namespace.
+    pub fn namespace(&self) -> &str {
+        self.binding.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// The binding's uid.
+    pub fn uid(&self) -> &str {
+        self.binding.metadata.uid.as_deref().unwrap_or_default()
+    }
+}
+
+/// The Connections that a binding names itself: one, or each user's.
+pub fn references(binding: &ProcessBinding) -> Vec<(&str, &str)> {
+    let own = binding.metadata.namespace.as_deref().unwrap_or_default();
+    let spec = &binding.spec;
+    let chosen =
+        spec.choices.iter().map(|choice| &choice.connection_ref).filter(|_| spec.configurable_by_users);
+    let all = spec.connection_ref.iter().chain(chosen);
+    all.map(|reference| (reference.namespace.as_deref().unwrap_or(own), reference.name.as_str())).collect()
+}
+
+/// The Connection that a user has chosen for their own runs. Nobody else's choice, and no default, takes its place.
+pub fn choice_of<'a>(binding: &'a ProcessBinding, user: &str) -> Option<(&'a str, &'a str)> {
+    let own = binding.metadata.namespace.as_deref().unwrap_or_default();
+    let chosen = binding.spec.choices.iter().filter(|_| binding.spec.configurable_by_users);
+    let reference = &chosen.into_iter().find(|choice| choice.user == user)?.connection_ref;
+    Some((reference.namespace.as_deref().unwrap_or(own), &reference.name))
+}
+
+/// Whether a change of that Connection may concern a binding.
+pub fn concerns(binding: &ProcessBinding, connection: &Connection) -> bool {
+    let namespace = connection.metadata.namespace.as_deref().unwrap_or_default();
+    let name = connection.metadata.name.as_deref().unwrap_or_default();
+    let by_default = binding.spec.default
+        && binding.metadata.namespace.as_deref() == Some(namespace)
+        && binding.spec.connector_ref.name == connection.spec.connector_ref.name;
+    by_default || references(binding).contains(&(namespace, name))
+}
+
+/// Whether a change of rights in that namespace may concern a binding.
+pub fn reaches_into(binding: &ProcessBinding, namespace: &str) -> bool {
+    let by_default = binding.spec.default && binding.metadata.namespace.as_deref() == Some(namespace);
+    by_default || references(binding).iter().any(|(there, _)| *there == namespace)
+}
