@@ -153,6 +153,12 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
     pub allowed_hosts: Option<Vec<String>>,
+
+    /// The policy that does not allow to hand out a static credential; absent where none does. A credential without a
+    /// short-lived form is read by whoever uses it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub static_hand_out_denied_by: Option<String>,
 }
 
 /// The processes that use a Connection.

@@ -19,10 +19,8 @@ use secrecy::SecretString;
 use tokio::task::JoinSet;
 
 use crate::api::names::GROUP;
-use crate::api::{Connection, ConnectionPolicy, Connector, Folder, ProcessBinding};
-use crate::domain::hand_out::{
-    self, BindingFault, Bound, Caller, Form, Offer, Refusal, StaticHandOut, Wanted,
-};
+use crate::api::{Connection, Connector, ProcessBinding};
+use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Offer, Refusal, StaticHandOut, Wanted};
 use crate::domain::reason::Reason;
 use crate::envelope::Keyring;
 use crate::oauth::service_account;
@@ -31,7 +29,7 @@ use crate::ports::{Clock, Credential, CredentialRequest, HandedOut, NotHandedOut
 use super::hand_out::Source;
 use super::review::{Subject, may};
 use super::watch::{self, kept};
-use super::{Guarded, connector, policy};
+use super::{Guarded, connector};
 use audit::Audit;
 use held::{Edition, Held};
 use limits::Limits;
@@ -54,8 +52,6 @@ pub struct Desk {
     connectors: Store<Guarded<Connector>>,
     connections: Store<Guarded<Connection>>,
     bindings: Store<Guarded<ProcessBinding>>,
-    folders: Store<Guarded<Folder>>,
-    policies: Store<Guarded<ConnectionPolicy>>,
     limits: Limits,
     callers: Remembered<[u8; 32], Option<Arc<Caller>>>,
     rights: Remembered<([u8; 32], String, String), bool>,
@@ -106,8 +102,6 @@ impl Desk {
                 }
             }),
             bindings: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
-            folders: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
-            policies: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
             definitions,
             limits: Limits::default(),
             callers: Remembered::new(REVIEW_LIFETIME),
@@ -123,9 +117,7 @@ impl Desk {
         tokio::try_join!(
             self.connectors.wait_until_ready(),
             self.connections.wait_until_ready(),
-            self.bindings.wait_until_ready(),
-            self.folders.wait_until_ready(),
-            self.policies.wait_until_ready()
+            self.bindings.wait_until_ready()
         )
         .is_ok()
     }
@@ -225,21 +217,9 @@ impl Desk {
         }
     }
 
-    /// What may be handed out of a Connection. The policies are looked at where they matter, as the watch shows them now.
-    fn offered(&self, connection: &Connection) -> Result<Offer, Refusal> {
-        let offer = hand_out::judge(connection, &StaticHandOut::Allowed)?;
-        if offer.form != Form::Static {
-            return Ok(offer);
-        }
-        let namespace = connection.namespace().unwrap_or_default();
-        let (_, ancestry) = policy::ancestry_of(&self.folders, &namespace);
-        let policy = policy::effective(&self.policies, &ancestry, &connection.spec.connector_ref.name);
-        hand_out::judge(connection, &StaticHandOut::of(&connection.spec, &policy))
-    }
-
     async fn read(&self, connection: &Connection) -> Result<HandedOut, NotHandedOut> {
         let uid = connection.uid().unwrap_or_default();
-        let offer = self.offered(connection).map_err(refused)?;
+        let offer = offered(connection).map_err(refused)?;
         let now = self.clock.now();
         let edition = Edition { form: offer.form, generation: connection.metadata.generation };
         let source = Source {
@@ -290,6 +270,10 @@ impl TokenDesk for Desk {
             }
         }
     }
+}
+
+fn offered(connection: &Connection) -> Result<Offer, Refusal> {
+    hand_out::judge(connection, &StaticHandOut::recorded(connection))
 }
 
 fn refused(refusal: Refusal) -> NotHandedOut {

@@ -111,9 +111,11 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
         return Decision { status: observed.status(), events: Vec::new(), effect: None, next: None };
     }
 
-    let mut facts = observed.status();
-    facts.observed_generation = observed.connection.metadata.generation;
-    facts.policy = observed.policy.to_status();
+    let mut facts = ConnectionStatus {
+        observed_generation: observed.connection.metadata.generation,
+        policy: observed.policy.to_status(),
+        ..observed.status()
+    };
     token::record_facts(observed, &mut facts);
     person::describe(observed, &mut facts);
 
@@ -142,11 +144,8 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ConnectionStatus,
     let allowed = governance::verdict(observed, prepared.as_ref());
     let suspended = observed.connection.spec.suspend;
     let awaited = governance::awaits_account(observed, prepared.as_ref(), &facts);
-    let ready = ready_verdict(
-        suspended,
-        prepared.as_ref().err().or(awaited.as_ref()),
-        &[&authenticated.verdict, &scopes, &healthy.verdict],
-    );
+    let blocked = prepared.as_ref().err().or(awaited.as_ref());
+    let ready = ready_verdict(suspended, blocked, &[&authenticated.verdict, &scopes, &healthy.verdict]);
 
     let next = decision::sooner(authenticated.next, healthy.next);
     let effect = authenticated.effect.or(healthy.effect).filter(|_| !suspended);

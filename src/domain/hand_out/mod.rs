@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::connection::{ConnectionStatus, TokenStatus};
+use crate::api::connection::{ConnectionStatus, PolicyStatus, TokenStatus};
 use crate::api::{AuthType, Connection, ConnectionSpec};
 
 use super::conditions::{self, ConditionType, Status};
@@ -77,6 +77,19 @@ impl StaticHandOut {
     }
 }
 
+impl StaticHandOut {
+    /// What was last recorded of the policies that govern a Connection.
+    pub fn recorded(connection: &Connection) -> Self {
+        let source = connection.status.as_ref().and_then(|status| status.credential_source.as_deref());
+        if let Some(lender) = source.and_then(|source| source.strip_prefix("Policy/")) {
+            return Self::LentBy(lender.to_owned());
+        }
+        let policy = connection.status.as_ref().and_then(|status| status.policy.as_ref());
+        let denied_by = policy.and_then(|policy| policy.static_hand_out_denied_by.clone());
+        denied_by.map_or(Self::Allowed, Self::DeniedBy)
+    }
+}
+
 /// Why nothing is handed out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -130,6 +143,11 @@ pub fn reduce(connection: &mut Connection) {
         account: status.account,
         authentication: status.authentication,
         base_url: status.base_url,
+        credential_source: status.credential_source,
+        policy: status.policy.map(|policy| PolicyStatus {
+            static_hand_out_denied_by: policy.static_hand_out_denied_by,
+            ..PolicyStatus::default()
+        }),
         token: status.token.map(|token| TokenStatus { sequence: token.sequence, ..TokenStatus::default() }),
         conditions: status.conditions.into_iter().filter(ready).collect(),
         ..ConnectionStatus::default()

@@ -3,7 +3,7 @@ use rstest::rstest;
 
 use super::*;
 use crate::api::ConnectionSpec;
-use crate::api::connection::{AuthenticationStatus, TokenStatus};
+use crate::api::connection::{AuthenticationStatus, PolicyStatus, TokenStatus};
 use crate::api::schema::SecretSource;
 use crate::domain::conditions::{Verdict, merge};
 
@@ -198,16 +198,23 @@ fn what_is_left_of_a_connection_is_judged_as_before() {
         connection(AuthType::OAuth2AuthorizationCode, Verdict::no(Reason::AwaitingAuthentication, ""));
     awaiting.status.as_mut().unwrap().authentication =
         Some(AuthenticationStatus { url: Some(PAGE.to_owned()), ..AuthenticationStatus::default() });
+    let mut denied = ready(AuthType::Basic);
+    let denied_by = Some("strict".to_owned());
+    denied.status.as_mut().unwrap().policy =
+        Some(PolicyStatus { static_hand_out_denied_by: denied_by, ..PolicyStatus::default() });
+    let mut lent = ready(AuthType::APIKey);
+    lent.status.as_mut().unwrap().credential_source = Some("Policy/acme".to_owned());
     let mut unseen = ready(AuthType::None);
     unseen.status = None;
     let failing = connection(AuthType::APIKey, Verdict::no(Reason::CredentialsRejected, "why"));
     let good = ready(AuthType::OAuth2ClientCredentials);
-    for mut before in [suspended, awaiting, unseen, failing, good] {
+    for mut before in [suspended, awaiting, denied, lent, unseen, failing, good] {
         before.spec.credentials = Some(SecretSource::default());
         let mut after = before.clone();
         after.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
         after.spec.description = Some("long".to_owned());
         reduce(&mut after);
+        let judged = |connection: &Connection| judge(connection, &StaticHandOut::recorded(connection));
         assert_eq!(judged(&after), judged(&before));
         // Where the Secret is decides who may hand out what is in it.
         assert_eq!(after.spec.credentials, before.spec.credentials);

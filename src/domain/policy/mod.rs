@@ -152,6 +152,7 @@ impl EffectivePolicy {
             enforcement: Some(enforcement),
             defaults: self.default.as_ref().map(|said| said.by.clone()),
             allowed_hosts: allowed_hosts.map(|hosts| hosts.into_iter().take(LISTED).collect()),
+            static_hand_out_denied_by: self.hands_out_static().err().map(ToOwned::to_owned),
         })
     }
 }
