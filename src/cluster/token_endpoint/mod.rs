@@ -107,7 +107,7 @@ impl Desk {
             callers: Remembered::new(REVIEW_LIFETIME),
             rights: Remembered::new(REVIEW_LIFETIME),
             held,
-            audit: Audit { client: client.clone(), identity: identity.to_owned(), told: Arc::default() },
+            audit: Audit::new(client.clone(), identity),
             client: client.clone(),
         }
     }
@@ -264,7 +264,7 @@ impl TokenDesk for Desk {
                 | NotHandedOut::Refused(why)
                 | NotHandedOut::Waiting(why) = &refusal
                 {
-                    audit::refused(who, &wanted, why);
+                    self.audit.refused(who, &wanted, why);
                 }
                 Err(refusal)
             }

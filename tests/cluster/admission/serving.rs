@@ -24,7 +24,7 @@ mod own_control_plane {
                 let status = policy.status.as_ref();
                 status.is_some_and(|status| status.observed_generation == policy.metadata.generation)
             };
-            Ok((policies.len() == 5 && policies.iter().all(checked)).then_some(()))
+            Ok((policies.len() == 6 && policies.iter().all(checked)).then_some(()))
         })
         .await?;
         for policy in policies.list(&ListParams::default()).await?.items {
