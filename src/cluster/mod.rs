@@ -10,7 +10,7 @@ mod finalizers;
 pub mod folder;
 mod keyring;
 mod own_writes;
-mod policy;
+pub mod policy;
 mod record;
 mod review;
 mod secrets;

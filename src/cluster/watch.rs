@@ -1,6 +1,7 @@
 //! Watches: one stream per kind feeds both a store to read from and the passes that it causes. An object that does
 //! not fit its kind is kept as such and never stops the others.
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 use futures::stream::BoxStream;
@@ -15,10 +16,12 @@ use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
+use crate::api::connection_policy::ConnectorDefaults;
 use crate::api::consent_request::Phase;
 use crate::api::names::{CREDENTIALS_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
+use crate::api::{Connection, ConnectionPolicy, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::connection::refers_to_secret;
+use crate::domain::policy;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -151,25 +154,57 @@ pub fn connections_of_connector(
     connections_where(connections, |connection| connection.spec.connector_ref.name == connector)
 }
 
-/// Connections in the namespace that a Folder asks for.
+/// Connections in the namespace that a Folder asks for; where there are policies, also those of the folders below it,
+/// because these are selected by what stands above.
 pub fn connections_of_folder(
     connections: &Store<Guarded<Connection>>,
+    folders: &Store<Guarded<Folder>>,
+    policies: &Store<Guarded<ConnectionPolicy>>,
     folder: &Guarded<Folder>,
 ) -> Concerned<Connection> {
-    let Ok(folder) = &folder.0 else { return Vec::new() };
-    let namespace = Some(folder.namespace_name());
-    connections_where(connections, |connection| connection.metadata.namespace.as_deref() == namespace)
+    let name = folder.name_any();
+    let mut namespaces: BTreeSet<String> =
+        folder.0.iter().map(|folder| folder.namespace_name().to_owned()).collect();
+    if !policies.state().is_empty() {
+        let folders = folders.state();
+        let folders: Vec<&Folder> = folders.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+        let below = policy::below(&name, &folders);
+        namespaces.extend(below.iter().map(|folder| folder.namespace_name().to_owned()));
+    }
+    connections_where(connections, |connection| {
+        connection.metadata.namespace.as_ref().is_some_and(|namespace| namespaces.contains(namespace))
+    })
 }
 
-/// Connections that read a Secret.
+/// Connections that read a Secret: those that name it themselves, and where it lies in the operator's namespace, those on
+/// the Connectors that a policy lends it to.
 pub fn connections_of_secret(
     connections: &Store<Guarded<Connection>>,
+    policies: &Store<Guarded<ConnectionPolicy>>,
+    operator_namespace: &str,
     secret: &PartialObjectMeta<Secret>,
 ) -> Concerned<Connection> {
     let (name, namespace) = (secret.name_any(), secret.meta().namespace.clone());
+    let lent_to = if namespace.as_deref() == Some(operator_namespace) {
+        policies
+            .state()
+            .iter()
+            .filter_map(|object| object.0.as_ref().ok())
+            .flat_map(|policy| lent_to(policy, &name))
+            .collect()
+    } else {
+        BTreeSet::new()
+    };
     connections_where(connections, |connection| {
-        connection.metadata.namespace == namespace && refers_to_secret(connection, &name)
+        let names_it = connection.metadata.namespace == namespace && refers_to_secret(connection, &name);
+        names_it || lent_to.contains(&connection.spec.connector_ref.name)
     })
+}
+
+/// Connectors to which a policy lends a Secret.
+fn lent_to(policy: &ConnectionPolicy, secret: &str) -> Vec<String> {
+    let names_it = |entry: &&ConnectorDefaults| entry.secrets().any(|name| name == secret);
+    policy.spec.defaults.iter().filter(names_it).map(|entry| entry.connector.clone()).collect()
 }
 
 /// The Connection whose token record a Secret holds.
@@ -215,6 +250,11 @@ pub fn connections_of_binding(
         .into_iter()
         .filter(|reference| connections.get(reference).is_some())
         .collect()
+}
+
+/// All policies: what they name are folders, Connectors and Secrets.
+pub fn all_policies(policies: &Store<Guarded<ConnectionPolicy>>) -> Concerned<ConnectionPolicy> {
+    policies.state().iter().map(|object| object.to_object_ref(())).collect()
 }
 
 /// All folders; a folder's path and its claim to a namespace depend on the others.

@@ -6,9 +6,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::PartialObjectMeta;
 use kube::runtime::Controller;
@@ -136,22 +136,33 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
             )
             .is_ok()
         }
+        .boxed()
+        .shared()
     };
+    let touch = tokio::sync::watch::Sender::new(());
+    let touched = touch.subscribe();
+    let (by_connector, by_folder, by_secret) = (touch.clone(), touch.clone(), touch);
     let causes = vec![
-        connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
+        connections_of(&context, connectors, move |context, changed: &Guarded<Connector>, gone| {
+            by_connector.send_replace(());
             if gone {
                 context.definitions.forget(&changed.uid().unwrap_or_default());
             }
             watch::connections_of_connector(&context.connections, &changed.name_any())
         }),
-        connections_of(&context, folders, |context, changed, _| {
-            watch::connections_of_folder(&context.connections, changed)
+        connections_of(&context, folders, move |context, changed, _| {
+            by_folder.send_replace(());
+            watch::connections_of_folder(&context.connections, &context.folders, &context.policies, changed)
         }),
-        connections_of(&context, credentials, |context, changed: &PartialObjectMeta<Secret>, gone| {
+        connections_of(&context, credentials, move |context, changed: &PartialObjectMeta<Secret>, gone| {
+            if changed.meta().namespace.as_deref() == Some(&context.operator_namespace) {
+                by_secret.send_replace(());
+            }
             if gone {
                 context.secrets.forget(&changed.uid().unwrap_or_default());
             }
-            watch::connections_of_secret(&context.connections, changed)
+            let (connections, policies) = (&context.connections, &context.policies);
+            watch::connections_of_secret(connections, policies, &context.operator_namespace, changed)
         }),
         connections_of(&context, tokens, |context, changed: &PartialObjectMeta<Secret>, gone| {
             if gone {
@@ -171,10 +182,12 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     ];
 
     let passes = Passes { context, concurrency: settings.concurrency, stop };
+    let ready = complete.clone();
     tokio::join!(
         passes.over_connectors(),
         passes.over_folders(namespaces),
         passes.over_connections(connections, causes, complete),
+        passes.over_policies(ready, touched),
         passes.over_consents(),
     );
 }
@@ -262,6 +275,30 @@ impl Passes {
 }
 
 impl Passes {
+    /// `touched` tells that something has changed that a policy may name, once the stores show it.
+    async fn over_policies(
+        &self,
+        complete: impl Future<Output = bool>,
+        touched: tokio::sync::watch::Receiver<()>,
+    ) {
+        tokio::select! {
+            complete = complete => if !complete { return },
+            () = self.stop.cancelled() => return,
+        }
+        let policies = self.context.policies.clone();
+        let touched = futures::stream::unfold(touched, |mut touched| async {
+            touched.changed().await.ok()?;
+            Some(((), touched))
+        });
+        let concerned =
+            touched.flat_map(move |()| futures::stream::iter(watch::all_policies(&policies))).boxed();
+        self.controller(watch::objects::<ConnectionPolicy>(Api::all(self.context.client.clone())))
+            .reconcile_on(concerned)
+            .run(observed("ConnectionPolicy", cluster::policy::reconcile), never, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+
     async fn over_consents(&self) {
         self.controller(watch::objects::<ConsentRequest>(Api::all(self.context.client.clone())))
             .run(observed("ConsentRequest", consent::reconcile), never, Arc::clone(&self.context))

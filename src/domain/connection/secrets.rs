@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
-use crate::api::oauth2::ClientAuthentication;
 use crate::catalogue::{Definition, Method};
 use crate::domain::policy::{self, SecretChoice};
 use crate::domain::reason::Reason;
@@ -57,9 +56,8 @@ pub(super) fn oauth_client(
         Part { field: "spec.oauthApp.secretRef", choice, observed, reason: Reason::ClientCredentialsMissing };
     let missing = |blocked: Blocked| Blocked { message: blocked.message + &hint, ..blocked };
     let found = part.usable(&observed.oauth_app).map_err(missing)?;
-    let public =
-        method.oauth2().is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None);
-    let keys: &[&str] = if public { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
+    let keys: &[&str] =
+        if method.is_public_client() { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
     part.require_keys(found, &keys, &hint)?;
     match &observed.oauth_app {

@@ -1,6 +1,7 @@
 //! `kubectl liaison connect`: a person authenticates a connection in the browser.
 
 mod browser;
+mod code;
 mod forward;
 mod loopback;
 mod outcome;
@@ -58,7 +59,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         Err(error) => return Err(given_up(&requests, &request_name, error).await),
     };
     let status = issued.status.clone().unwrap_or_default();
-    let (Some(url), Some(loopback)) = (status.url.as_deref(), loopback) else {
+    let Some(url) = status.url.as_deref() else {
         writeln!(session.output, "{}", outcome::failure(&issued))?;
         return Ok(false);
     };
@@ -72,16 +73,26 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         Err(error) => return Err(given_up(&requests, &request_name, error).await),
     };
     let link = secret.link(url);
-    writeln!(
-        session.output,
-        "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n"
-    )?;
-    browser::open(&link);
-    writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
-    let serving =
-        Serving::new(requests.clone(), request_name.clone(), connections.clone(), connection.clone());
     let waiting = wait(&requests, &request_name, arguments.wait, stopped);
-    let waited = loopback.serve_while(serving, waiting).await;
+    let waited = match loopback {
+        Some(loopback) => {
+            writeln!(
+                session.output,
+                "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n"
+            )?;
+            browser::open(&link);
+            writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
+            let (requests, connections) = (requests.clone(), connections.clone());
+            let serving = Serving::new(requests, request_name.clone(), connections, connection.clone());
+            loopback.serve_while(serving, waiting).await
+        }
+        None => {
+            let invitation =
+                format!("Authenticate \"{name}\" in a browser of yours, on any machine:\n\n  {link}\n");
+            writeln!(session.output, "{invitation}")?;
+            code::entered_while(&requests, &request_name, session.output, waiting).await
+        }
+    };
     drop(forwarded);
     match waited {
         Ok(ended) => finished(session, &connections, &connection, &ended?).await,

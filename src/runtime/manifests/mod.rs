@@ -148,7 +148,7 @@ mod tests {
             of_kind.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(named("ValidatingAdmissionPolicy"), named("ValidatingAdmissionPolicyBinding"));
-        assert_eq!(named("ValidatingAdmissionPolicy").len(), 5);
+        assert_eq!(named("ValidatingAdmissionPolicy").len(), 6);
         for object in
             objects.iter().filter(|object| object["apiVersion"] == "admissionregistration.k8s.io/v1")
         {

@@ -6,5 +6,6 @@ mod examples;
 mod folders;
 mod issuer;
 mod living;
+pub(crate) mod policies;
 mod provider_calls;
 mod seeing;
