@@ -200,7 +200,8 @@ pub(crate) async fn apply(client: &Client, namespace: &str, object: &Value) -> R
     let types = object.types.clone().context("an object has a kind")?;
     let kind = GroupVersionKind::try_from(&types)?;
     let resource = ApiResource::from_gvk(&kind);
-    let cluster_wide = ["Namespace", "Folder", "Connector", "ConnectionPolicy"].contains(&types.kind.as_str());
+    let cluster_wide =
+        ["Namespace", "Folder", "Connector", "ConnectionPolicy"].contains(&types.kind.as_str());
     let api: Api<DynamicObject> = if cluster_wide {
         Api::all_with(client.clone(), &resource)
     } else {

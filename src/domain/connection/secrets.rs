@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::AuthType;
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::catalogue::{Definition, Method};
 use crate::domain::policy::{self, SecretChoice};
@@ -82,7 +83,9 @@ impl Part<'_> {
         let message = match secret {
             SecretState::Found { name, fingerprints, .. } => return Ok((name, fingerprints)),
             SecretState::NotReferenced => format!(
-                "{field} is not set; name a Secret of namespace \"{namespace}\" with the label {CREDENTIALS_LABEL}: \"true\""
+                "{field} is not set; name a Secret of namespace \"{namespace}\" with the label {CREDENTIALS_LABEL}: \
+                 \"true\"{}",
+                self.or_by_policy()
             ),
             _ if let Some(by) = self.lent_by() => return Err(self.not_lent(by)),
             SecretState::NotFound(name) => format!(
@@ -120,6 +123,15 @@ impl Part<'_> {
                 missing.join(", "),
             ),
         ))
+    }
+
+    /// Who has no OAuth client need not register one where the organisation has.
+    fn or_by_policy(&self) -> &'static str {
+        let brings_own = self.observed.connection.spec.auth_type == Some(AuthType::OAuth2BringYourOwnApp);
+        if self.reason != Reason::ClientCredentialsMissing || brings_own {
+            return "";
+        }
+        ", or ask whether a ConnectionPolicy can lend the organisation's"
     }
 
     fn lent_by(&self) -> Option<&str> {

@@ -9,7 +9,7 @@
 //! - of enforcement, handOutStatic, accounts and consent the highest word counts, unless the policies that say it are
 //!   `overridable`: then the next word below does. At one depth a denial wins, and of equal ones the first by name.
 //!
-//! docs/adr/0018 says why.
+//! docs/adr/0019 says why.
 
 pub mod review;
 mod rules;

@@ -6,4 +6,5 @@ mod consenting;
 mod listener;
 mod own_app;
 mod plugin;
+mod policies;
 mod rotating;
