@@ -8,6 +8,7 @@ use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
 use kube::{Api, Resource};
 
+use crate::api::connection_policy::ConnectorDefaults;
 use crate::api::{ConnectionPolicy, ConnectionPolicySpec, Folder};
 use crate::domain::connection::FolderState;
 use crate::domain::policy::review::{Observed, decide};
@@ -42,7 +43,7 @@ pub async fn reconcile(
 
 async fn observe(policy: &ConnectionPolicy, context: &Context) -> Result<Observed, Error> {
     let mut secrets = BTreeMap::new();
-    for secret in policy.spec.defaults.iter().flat_map(|entry| entry.secrets()) {
+    for secret in policy.spec.defaults.iter().flat_map(ConnectorDefaults::secrets) {
         let whose = Whose::Policy(policy.metadata.name.clone().unwrap_or_default());
         let choice = SecretChoice { whose, secret: secret.to_owned() };
         let state = context.secrets.state_of("", Some(&choice), &context.keyring).await?;

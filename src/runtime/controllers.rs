@@ -82,6 +82,10 @@ pub struct Parts {
 }
 
 /// Runs all controllers until `stop`, and finishes what is under way.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the wiring of all watches, read from top to bottom; it decides nothing"
+)]
 pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
     let connectors = watch::objects::<Connector>(Api::all(client.clone()));

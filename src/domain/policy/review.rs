@@ -191,10 +191,8 @@ fn missing<const COUNT: usize>(keys: [(&str, bool); COUNT]) -> Option<String> {
 
 /// Credentials have to be complete for one of the ways to authenticate.
 fn lacks_credentials(definition: &Definition, keys: &BTreeMap<String, String>) -> Option<String> {
-    let lacking = methods(definition)
-        .map(|method| method.secret_names())
-        .filter(|names| !names.is_empty())
-        .map(|names| {
+    let lacking =
+        methods(definition).map(Method::secret_names).filter(|names| !names.is_empty()).map(|names| {
             let missing: Vec<_> = names.required.into_iter().filter(|key| !keys.contains_key(key)).collect();
             missing.join(", ")
         });
@@ -211,8 +209,7 @@ fn of_parameters(definition: &Definition, entry: &ConnectorDefaults) -> Vec<Stri
             let own = faults.into_iter().find(|fault| {
                 fault.kind != ParameterFaultKind::Missing && fault.field.ends_with(&format!(".{name}"))
             });
-            let Some(own) = own else { return None };
-            first = first.or(Some(own));
+            first = first.or(Some(own?));
         }
         first.map(|fault| format!("{name} {}", fault.message))
     };
@@ -226,8 +223,7 @@ fn of_hosts(definition: &Definition, entry: &ConnectorDefaults) -> Option<String
     for method in methods(definition) {
         let values = definition.resolve(method, &entry.parameters).ok();
         let targets = values.and_then(|values| definition.targets(method, &values, &|_, _| true).ok());
-        let Some(targets) = targets else { return None };
-        match rules::beyond(&targets, &entry.allowed_hosts) {
+        match rules::beyond(&targets?, &entry.allowed_hosts) {
             None => return None,
             Some(beyond) => {
                 let is_closer = closest.as_ref().is_none_or(|known| beyond.len() < known.len());

@@ -100,9 +100,9 @@ mod own_control_plane {
             create(&user, "", &many(17)).await,
             "names more than 16 Secrets that are new or go elsewhere",
         );
-        let names: Vec<String> = (0..15).map(|at| format!("s{at}")).collect();
+        let secrets: Vec<String> = (0..15).map(|at| format!("s{at}")).collect();
         let (last, others) =
-            names.split_last().map(|(last, others)| (last.clone(), others)).unwrap_or_default();
+            secrets.split_last().map(|(last, others)| (last.clone(), others)).unwrap_or_default();
         let stage = Stage::shared()?;
         let named: Vec<String> = others.iter().map(|name| format!("--resource-name={name}")).collect();
         let mut role =
