@@ -20,10 +20,10 @@ use crate::support::waiting::blocking;
 pub(crate) const TOKEN_SECONDS: u32 = 6;
 
 /// Scripted providers that tests may take.
-const STOCK: usize = 48;
+const STOCK: usize = 64;
 
 /// Connectors for people that tests may take: the identity providers know their redirect addresses.
-const PEOPLE: usize = 90;
+const PEOPLE: usize = 99;
 
 /// The Connection whose own redirect address the identity providers know.
 pub(crate) const PER_CONNECTION: (&str, &str) = ("own-address", "crm");

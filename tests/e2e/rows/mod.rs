@@ -8,6 +8,7 @@ mod folders;
 mod issuer;
 mod living;
 pub(crate) mod menu;
+pub(crate) mod policies;
 mod provider_calls;
 mod seeing;
 mod sharing;
