@@ -9,7 +9,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS := $(TARGET)/debug
 # Test binaries that exist, in the order of what they cost.
 SUITES := $(strip $(foreach suite,it cluster e2e,$(if $(wildcard tests/$(suite)/main.rs),$(suite))))
-SKIPPED := $(if $(LIAISON_TEST_KUBECONFIG),own_control_plane attacks people)
+SKIPPED := $(if $(LIAISON_TEST_KUBECONFIG),own_control_plane attacks tenancy people)
 # End-to-end tests mostly wait: for servers, for tokens to be due, for their turn.
 E2E_THREADS := 4
 # A node needs rights that not every machine gives; says why, where it does not.

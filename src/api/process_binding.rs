@@ -120,7 +120,8 @@ pub struct Choice {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessBindingStatus {
-    /// The Secret, as the Service Binding specification asks (Provisioned Service); absent until it is filled.
+    /// The Secret, as the Service Binding specification asks (Provisioned Service); absent until it is first filled. It
+    /// stays while the Secret is there, also where the credential was taken back, so that what mounts it can start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub binding: Option<BindingStatus>,
 

@@ -30,7 +30,7 @@ const SETTLE: Duration = Duration::from_millis(250);
 
 /// API servers learn of a change by watches of their own, some of them later than we. So each change is a reason to ask
 /// twice, and no more often than this.
-const ONCE_MORE: Duration = Duration::from_secs(3);
+const ONCE_MORE: Duration = Duration::from_secs(2);
 
 /// What was heard of rights.
 enum Heard {

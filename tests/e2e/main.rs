@@ -5,6 +5,7 @@
 mod support;
 
 mod attacks;
+mod binding;
 mod fixtures;
 mod person;
 mod terminal;
@@ -15,5 +16,6 @@ mod observability;
 mod own_control_plane;
 mod people;
 mod rows;
+mod tenancy;
 mod tokens;
 mod workload;

@@ -22,6 +22,9 @@ pub(crate) const TOKEN_SECONDS: u32 = 6;
 /// Scripted providers that tests may take.
 const STOCK: usize = 64;
 
+/// Scripted providers of attackers that tests may take.
+const HOSTILE: usize = 12;
+
 /// Connectors for people that tests may take: the identity providers know their redirect addresses.
 const PEOPLE: usize = 99;
 
@@ -42,6 +45,7 @@ pub(crate) struct World {
     pub token_url: String,
     people: Mutex<Vec<String>>,
     stock: Mutex<Vec<TcpListener>>,
+    hostile: Mutex<Vec<TcpListener>>,
     operator: Mutex<Operator>,
 }
 
@@ -73,12 +77,14 @@ impl World {
             let zitadel = Zitadel::start(directory, None, &redirect_uris).await?;
             let untouched = Zitadel::start(directory, None, &redirect_uris).await?;
             let oidc = OidcProvider::start_for_people(directory, TOKEN_SECONDS, &redirect_uris).await?;
-            let stock: Vec<_> = (0..STOCK)
-                .map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-                .collect::<std::io::Result<_>>()?;
+            let (stock, hostile) = (listeners(STOCK)?, listeners(HOSTILE)?);
             let mut exceptions = vec![zitadel.authority(), untouched.authority(), oidc.authority()];
             for listener in &stock {
                 exceptions.push(format!("localhost:{}", listener.local_addr()?.port()));
+            }
+            for listener in &hostile {
+                let port = listener.local_addr()?.port();
+                exceptions.extend([format!("localhost:{port}"), format!("127.0.0.1:{port}")]);
             }
             let settings = OperatorSettings { exceptions, ..settings };
             let operator = settings.start(control_plane).await?;
@@ -93,6 +99,7 @@ impl World {
                 token_url: settings.tokens.context("a token endpoint")?.url(),
                 people: Mutex::new(people),
                 stock: Mutex::new(stock),
+                hostile: Mutex::new(hostile),
                 operator: Mutex::new(operator),
             })
         })
@@ -110,6 +117,12 @@ impl World {
         StrictProvider::serve(listener.context("no scripted provider is left; raise STOCK")?)
     }
 
+    /// An attacker's scripted provider, which the operator may speak to under two names of its host.
+    pub(crate) fn hostile_provider(&self) -> Result<StrictProvider> {
+        let listener = self.hostile.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        StrictProvider::serve(listener.context("no hostile provider is left; raise HOSTILE")?)
+    }
+
     /// `host:port` of a provider that the operator may speak to, where nobody listens.
     pub(crate) fn provider_that_refuses(&self) -> Result<String> {
         let listener = self.stock.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -122,6 +135,10 @@ impl World {
         let mut operator = self.operator.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(std::fs::read_to_string(operator.server().log())?)
     }
+}
+
+fn listeners(count: usize) -> Result<Vec<TcpListener>> {
+    Ok((0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<std::io::Result<_>>()?)
 }
 
 /// Every redirect address that tests use.

@@ -31,6 +31,14 @@ pub struct AuditEvent {
     pub object_ref: ObjectRef,
     pub response_status: ResponseStatus,
     pub request_received_timestamp: String,
+    /// The answer, where the audit policy keeps it.
+    pub response_object: ResponseObject,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ResponseObject {
+    pub kind: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -14,7 +14,8 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::{Connection, ProcessBinding, ProcessBindingStatus};
 use crate::domain::binding::{
-    Access, Content, Effect, Found, Observed, Outcome, Target, Whose, decide, decide_again, references,
+    Access, Content, Effect, Found, Observed, Outcome, SecretState as BindingSecret, Target, Whose, decide,
+    decide_again, elder_with_same_secret, references,
 };
 use crate::domain::connection::{Blocked, SecretState};
 use crate::domain::decision::Decision;
@@ -96,7 +97,7 @@ async fn observe(binding: &ProcessBinding, context: &Context) -> Result<(Observe
         folder: policy::governing(context, &namespace, &binding.spec.connector_ref.name).0,
         targets,
         no_default,
-        secret: seen.state(binding),
+        secret: secret_state(context, binding, &seen),
         outdated: seen.outdated(),
         hindrance: None,
         binding: binding.clone(),
@@ -135,6 +136,17 @@ async fn access(context: &Context, account: &Account, namespace: &str, name: &st
 fn connection_of(context: &Context, namespace: &str, name: &str) -> Option<Connection> {
     let stored = context.connections.get(&ObjectRef::new(name).within(namespace))?;
     Some(context.written.apply(stored.0.as_ref().ok()?))
+}
+
+/// Where there is no Secret of that name, it is the elder binding's to make.
+fn secret_state(context: &Context, binding: &ProcessBinding, seen: &Seen) -> BindingSecret {
+    let state = seen.state(binding);
+    if state != BindingSecret::None {
+        return state;
+    }
+    let bindings = context.bindings.state();
+    let others = bindings.iter().filter_map(|object| object.0.as_ref().ok());
+    elder_with_same_secret(binding, others).map_or(state, BindingSecret::AskedForBy)
 }
 
 /// Does what was decided: at most one effect, and one write of the status where it differs. Where another effect

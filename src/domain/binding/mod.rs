@@ -23,14 +23,15 @@ use super::reason::{Fixer, Reason};
 
 pub use content::{Content, PROVIDER, Whose, keys};
 pub use observed::{
-    Access, Found, Observed, OwnSecret, SecretState, Target, choice_of, concerns, reaches_into, references,
+    Access, Found, Observed, OwnSecret, SecretState, Target, choice_of, concerns, elder_with_same_secret,
+    reaches_into, references,
 };
 
 /// Rights are reviewed again after this at the latest, for authorizers whose changes no watch tells.
 pub const REVIEW_AGAIN: Duration = Duration::from_hours(1);
 
 /// What no watch tells of, such as a Secret that is not ours, is looked at again after this.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// One thing to do outside for a `ProcessBinding`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +109,9 @@ fn with_secret(observed: &Observed, claim: &Claim<'_>, now: Timestamp) -> (Verdi
     match (claim, &observed.secret) {
         (Claim::HandOut(..), SecretState::NotWanted) => (bound(), None),
         (Claim::HandOut(..), SecretState::Foreign) => (verdicts::taken(observed, name), None),
+        (Claim::HandOut(..), SecretState::AskedForBy(elder)) => {
+            (verdicts::asked_for(observed, name, elder), None)
+        }
         (Claim::HandOut(found, offer), secret) => {
             let content = Content::filled(observed, name, found, offer);
             let current = matches!(secret, SecretState::Own(own) if own.filled_from == content.filled_from);
@@ -162,7 +166,9 @@ fn status(observed: &Observed, claim: &Claim<'_>, verdict: Verdict, now: Timesta
     });
     let own = match &observed.secret {
         SecretState::Own(own) => Some(own),
-        SecretState::NotWanted | SecretState::None | SecretState::Foreign => None,
+        SecretState::NotWanted | SecretState::None | SecretState::AskedForBy(_) | SecretState::Foreign => {
+            None
+        }
     };
     status.binding = own.map(|own| BindingStatus { name: own.name.clone() });
     status.expires_at = own.and_then(|own| own.expires_at).map(whole_seconds);
@@ -190,7 +196,8 @@ fn next(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
         SecretState::Own(own) => own.expires_at.filter(|expires_at| now < *expires_at),
         _ => None,
     };
-    let unwatched = observed.secret == SecretState::Foreign || observed.hindrance.is_some();
+    let yields = matches!(observed.secret, SecretState::Foreign | SecretState::AskedForBy(_));
+    let unwatched = yields || observed.hindrance.is_some();
     let again = unwatched.then(|| later(now, LOOK_AGAIN));
     sooner(sooner(review, ends), again)
 }

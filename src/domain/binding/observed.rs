@@ -66,6 +66,8 @@ pub enum SecretState {
     NotWanted,
     /// There is none of that name.
     None,
+    /// There is none, and this elder binding asks for one of that name too.
+    AskedForBy(String),
     /// Somebody else's, which is left alone.
     Foreign,
     /// One that this binding made.
@@ -98,6 +100,27 @@ impl Observed {
     pub fn uid(&self) -> &str {
         self.binding.metadata.uid.as_deref().unwrap_or_default()
     }
+}
+
+/// The elder binding of the same namespace that asks for a Secret of the same name. The younger one yields: else whoever
+/// asks for the name of another's Secret would have it as soon as that one is made anew.
+pub fn elder_with_same_secret<'a>(
+    binding: &ProcessBinding,
+    others: impl IntoIterator<Item = &'a ProcessBinding>,
+) -> Option<String> {
+    let age = |binding: &ProcessBinding| {
+        let metadata = &binding.metadata;
+        (metadata.creation_timestamp.as_ref().map(|time| time.0), metadata.uid.clone())
+    };
+    let asks_too = |other: &&ProcessBinding| {
+        other.metadata.namespace == binding.metadata.namespace
+            && other.metadata.uid != binding.metadata.uid
+            && other.metadata.deletion_timestamp.is_none()
+            && other.spec.secret_name.is_some()
+            && other.spec.secret_name == binding.spec.secret_name
+    };
+    let elder = others.into_iter().filter(asks_too).filter(|other| age(other) < age(binding));
+    elder.min_by_key(|other| age(other))?.metadata.name.clone()
 }
 
 /// The Connections that a binding names itself: one, or each user's.

@@ -162,6 +162,16 @@ pub(super) fn taken(observed: &Observed, name: &str) -> Verdict {
     Verdict::no(Reason::SecretNameTaken, message)
 }
 
+/// An elder binding asks for a Secret of the same name.
+pub(super) fn asked_for(observed: &Observed, name: &str, elder: &str) -> Verdict {
+    let message = format!(
+        "secret \"{name}\" in namespace \"{}\" is the one that process binding \"{elder}\" asks for, which was there before; \
+         choose another spec.secretName",
+        observed.namespace()
+    );
+    Verdict::no(Reason::SecretNameTaken, message)
+}
+
 fn shown(observed: &Observed, target: &Target) -> String {
     if target.namespace == observed.namespace() {
         return target.name.clone();

@@ -161,6 +161,19 @@ fn roles_and_bindings_are_touched_by_name_alone() {
 }
 
 #[test]
+fn controllers_of_service_bindings_may_find_bindings_and_nothing_else() -> Result<()> {
+    let name = "liaison-service-bindings";
+    let objects = render(&[])?;
+    let role = object(&objects, "ClusterRole", name)?;
+    assert_eq!(role["metadata"]["labels"]["servicebinding.io/controller"], "true");
+    let found = ["get", "list", "watch"].map(str::to_owned);
+    let key = ["liaison.dev", "processbindings", ""].map(str::to_owned);
+    assert_eq!(rendered(role)?, Rights::from([(key, found.into())]));
+    assert!(object(&render(&["--set=rbac.serviceBindings=false"])?, "ClusterRole", name).is_err());
+    Ok(())
+}
+
+#[test]
 fn the_operator_is_given_its_own_roles_and_no_other() -> Result<()> {
     let objects = render(&[])?;
     let mut bindings = [of_kind(&objects, "ClusterRoleBinding"), of_kind(&objects, "RoleBinding")].concat();

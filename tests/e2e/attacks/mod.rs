@@ -170,13 +170,13 @@ async fn person(control_plane: &ControlPlane, ground: &Ground, name: &str, role:
 }
 
 /// Waits for the chart's policies and applies its roles for users, once for the world of all tests.
-async fn admission_is_at_work(control_plane: &ControlPlane) -> Result<()> {
+pub(crate) async fn admission_is_at_work(control_plane: &ControlPlane) -> Result<()> {
     static AT_WORK: OnceCell<()> = OnceCell::const_new();
     AT_WORK.get_or_try_init(|| prepare(control_plane)).await.copied()
 }
 
 /// Waits for the chart's policies and applies its roles for users.
-async fn prepare(control_plane: &ControlPlane) -> Result<()> {
+pub(crate) async fn prepare(control_plane: &ControlPlane) -> Result<()> {
     apply_rendered(control_plane, "user-roles", &["--show-only=templates/user-roles.yaml"])?;
     let connections: Api<Connection> = Api::namespaced(control_plane.client().await?, OPERATOR_NAMESPACE);
     let mut probe = Connection::new("probe", ConnectionSpec::default());

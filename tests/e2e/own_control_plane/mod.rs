@@ -1,6 +1,7 @@
 //! What needs servers of its own: faults, counts from the audit log, and a look into etcd's files. Each test has a
 //! control plane to itself, and they take turns.
 
+mod binding_counts;
 mod canaries;
 mod canary;
 mod consent_canaries;

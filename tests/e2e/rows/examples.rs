@@ -15,7 +15,7 @@ const NAMESPACE: &str = "team-examples";
 /// The identity provider that the examples name.
 const PROVIDER: &str = "localhost:9998";
 
-async fn ground(world: &World) -> Result<Ground> {
+pub(super) async fn ground(world: &World) -> Result<Ground> {
     let folder = repository().join("examples/00-folder.yaml");
     world.control_plane.run_kubectl(&[
         "apply",
@@ -28,7 +28,7 @@ async fn ground(world: &World) -> Result<Ground> {
 }
 
 /// Applies an example as it stands but for the port of the identity provider, which `make demo` has as it is written.
-async fn apply(world: &World, file: &str) -> Result<Ground> {
+pub(super) async fn apply(world: &World, file: &str) -> Result<Ground> {
     let ground = ground(world).await?;
     let example = std::fs::read_to_string(repository().join("examples").join(file))?;
     assert!(example.contains(PROVIDER), "an example that leads elsewhere");

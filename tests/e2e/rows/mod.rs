@@ -1,5 +1,6 @@
 //! One test for each row of docs/behaviours.md that needs the whole.
 
+mod binding;
 mod catalogue;
 mod connecting;
 mod defaults;
@@ -9,6 +10,7 @@ mod issuer;
 mod living;
 pub(crate) mod menu;
 pub(crate) mod policies;
+mod processes;
 mod provider_calls;
 mod seeing;
 mod sharing;

@@ -164,7 +164,7 @@ fn a_write_that_is_refused_is_told_and_tried_again() {
     let hindrance = Blocked { reason: Reason::SecretWriteRefused, message: "quota".to_owned() };
     let decision = decide_again(usable(), Outcome::Hindered(hindrance.clone()), at(0));
     assert_eq!(said(&decision).1, "SecretWriteRefused");
-    assert_eq!((decision.effect, decision.next), (None, Some(at(30))));
+    assert_eq!((decision.effect, decision.next), (None, Some(at(15))));
 
     // A credential that has to go and cannot is told as well.
     let mut withdrawn = bound();
@@ -185,4 +185,31 @@ fn a_binding_that_goes_is_left_alone() {
         let decision = decide(&observed, at(0));
         assert_eq!((decision.effect, decision.status), (None, ProcessBindingStatus::default()));
     }
+}
+
+#[test]
+fn of_two_bindings_that_ask_for_one_secret_the_younger_yields() {
+    let of = |uid: &str, made: i64, secret: &str| {
+        let mut binding = usable().binding;
+        binding.metadata.name = Some(format!("of-{uid}"));
+        binding.metadata.uid = Some(uid.to_owned());
+        binding.metadata.creation_timestamp = Some(Time(at(made)));
+        binding.spec.secret_name = Some(secret.to_owned());
+        binding
+    };
+    let (elder, younger, other) = (of("a", 1, "s"), of("b", 2, "s"), of("c", 0, "t"));
+    let all = [other, younger.clone(), elder.clone()];
+    assert_eq!(elder_with_same_secret(&younger, &all), Some("of-a".to_owned()));
+    assert_eq!(elder_with_same_secret(&elder, &all), None);
+    let mut elsewhere = elder.clone();
+    elsewhere.metadata.namespace = Some("elsewhere".to_owned());
+    let mut going = elder;
+    going.metadata.deletion_timestamp = Some(Time(at(3)));
+    assert_eq!(elder_with_same_secret(&younger, &[elsewhere, going]), None);
+
+    let mut observed = usable();
+    observed.secret = SecretState::AskedForBy("of-a".to_owned());
+    let decision = decide(&observed, at(0));
+    assert_eq!((decision.effect.clone(), said(&decision).1), (None, "SecretNameTaken".to_owned()));
+    assert!(decision.next.is_some(), "the elder may go");
 }

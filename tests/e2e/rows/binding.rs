@@ -1,0 +1,501 @@
+//! Processes that consume connections.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use liaison::api::ProcessBinding;
+use liaison::api::process_binding::Requirement;
+use serde_json::{Value, json};
+
+use super::catalogue::{oidc_client, oidc_connector};
+use crate::binding::{WITHDRAWN, grant, process, ready_message, withdraw};
+use crate::fixtures::{Ground, HEALS, client_credentials_connector, token_connector};
+use crate::support::strict_provider::{Answer, StrictProvider};
+use crate::support::waiting::{SOON, eventually, holds_for};
+use crate::world::World;
+
+async fn ground(name: &str) -> Result<Ground> {
+    Ground::new(World::shared().control_plane.client().await?, name).await
+}
+
+fn client_credentials(connector: &str) -> Value {
+    json!({ "connectorRef": { "name": connector }, "oauthApp": { "secretRef": { "name": "app" } } })
+}
+
+/// A folder with the Connection `c`, which is Ready, and its Connector of the folder's name.
+pub(super) async fn working(name: &str) -> Result<(Ground, StrictProvider)> {
+    let ground = ground(name).await?;
+    let provider = World::shared().provider()?;
+    provider.script(|request| match request.path.as_str() {
+        "/token" => Some(Answer::json(
+            200,
+            &json!({ "access_token": "issued-to-c", "refresh_token": "never-handed-out", "expires_in": 3600 }),
+        )),
+        "/me" => Some(Answer::json(200, &json!({ "id": "1", "name": "acme" }))),
+        "/revoke" => Some(Answer::json(200, &json!({}))),
+        _ => None,
+    });
+    let mut connector = client_credentials_connector(&|path| provider.endpoint(path));
+    connector["baseURL"] = "https://api.example.com/v1".into();
+    ground.connector(name, connector).await?;
+    ground.secret("app", &[("clientId", "a"), ("clientSecret", "b")]).await?;
+    ground.connection("c", client_credentials(name)).await?;
+    ground.until_ready("c").await?;
+    Ok((ground, provider))
+}
+
+pub(super) fn to(connection: &str) -> Value {
+    json!({ "connectionRef": { "name": connection }, "secretName": "orders" })
+}
+
+pub(super) fn holds_token(texts: &std::collections::BTreeMap<String, String>) -> bool {
+    texts.contains_key("access-token")
+}
+
+#[tokio::test]
+async fn s10_a_process_that_may_use_the_connection_gets_its_token_in_a_secret() -> Result<()> {
+    let (ground, _provider) = working("s10").await?;
+    ground.grant_use().await?;
+    let mut spec = to("c");
+    spec["purpose"] = "announces orders".into();
+    ground.bind("orders", "s10", spec).await?;
+    let bound = ground.until_binding("orders", "True", "Bound").await?;
+    let status = bound.status.clone().unwrap_or_default();
+    assert_eq!(status.requirement, Some(Requirement::Available));
+    assert_eq!(status.binding.map(|binding| binding.name).as_deref(), Some("orders"));
+    assert_eq!(status.connection.map(|connection| connection.name).as_deref(), Some("c"));
+
+    let secret = ground.secrets().get("orders").await?;
+    assert_eq!(secret.type_.as_deref(), Some("servicebinding.io/s10"));
+    assert_eq!(
+        secret.owner_references().iter().map(|owner| owner.uid.clone()).collect::<Vec<_>>(),
+        [bound.uid().unwrap_or_default()]
+    );
+    assert!(secret.annotations().contains_key("liaison.dev/connection-hash"));
+    let texts = crate::binding::texts(secret);
+    let known: Vec<_> = texts
+        .iter()
+        .filter(|(key, _)| *key != "expires-at")
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    assert_eq!(
+        known,
+        [
+            ("access-token", "issued-to-c"),
+            ("account", "acme"),
+            ("base-url", "https://api.example.com/v1"),
+            ("provider", "liaison"),
+            ("scopes", "read"),
+            ("token-type", "Bearer"),
+            ("type", "s10"),
+        ]
+    );
+    let expires_at: jiff::Timestamp = texts["expires-at"].parse()?;
+    assert_eq!(Some(expires_at), status.expires_at.map(|time| time.0));
+
+    let namespace = ground.namespace.as_str();
+    let listed =
+        World::shared().control_plane.run_kubectl(&["get", "integration", "--namespace", namespace])?;
+    assert!(listed.contains("processbinding.liaison.dev/orders"), "{listed}");
+    assert!(listed.contains("connection.liaison.dev/c"), "{listed}");
+
+    ground.bindings().delete("orders", &DeleteParams::default()).await?;
+    eventually("the Secret goes with its binding", SOON, async || {
+        Ok(ground.secrets().get_opt("orders").await?.is_none().then_some(()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn s17_use_is_reviewed_where_the_connection_is_and_reading_secrets_gives_none() -> Result<()> {
+    let (ground, _provider) = working("s17").await?;
+    let name = format!("--serviceaccount={}:orders", ground.namespace);
+    let view =
+        ["create", "rolebinding", "reads", "--clusterrole=admin", "--namespace", &ground.namespace, &name];
+    World::shared().control_plane.run_kubectl(&view)?;
+    ground.bind("orders", "s17", to("c")).await?;
+    ground.until_binding("orders", "False", "PermissionDenied").await?;
+    assert_eq!(ground.secret_texts("orders").await?, None);
+    ground.grant_use().await?;
+    ground.until_binding("orders", "True", "Bound").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn n12_a_process_without_the_right_is_told_which_and_where_and_heals_with_it() -> Result<()> {
+    let (ground, _provider) = working("n12").await?;
+    ground.bind("orders", "n12", to("c")).await?;
+    let denied = ground.until_binding("orders", "False", "PermissionDenied").await?;
+    let message = ready_message(&denied);
+    let words = "service account \"orders\" lacks use on connections in folder \"n12\"; ";
+    assert!(message.starts_with(words), "{message}");
+
+    // The command that it names is good.
+    let command = message.split('`').nth(1).context("a command")?;
+    let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
+    make_use_role().await?;
+    World::shared().control_plane.run_kubectl(&arguments)?;
+    ground.until_binding("orders", "True", "Bound").await?;
+    Ok(())
+}
+
+/// The chart's role for workloads.
+pub(super) async fn make_use_role() -> Result<()> {
+    let client = World::shared().control_plane.client().await?;
+    let rule = json!({ "apiGroups": ["liaison.dev"], "resources": ["connections"], "verbs": ["use"] });
+    let roles: Api<k8s_openapi::api::rbac::v1::ClusterRole> = Api::all(client);
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": { "name": "liaison-connection-use" }, "rules": [rule],
+    });
+    roles.patch("liaison-connection-use", &PatchParams::apply("test").force(), &Patch::Apply(&role)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn withdrawal_of_use_empties_the_secret_and_keeps_what_mounts_it_alive() -> Result<()> {
+    let (ground, _provider) = working("withdrawn").await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "withdrawn", to("c")).await?;
+    ground.until_secret("orders", "has the token", holds_token).await?;
+    withdraw(&ground.client, &ground.namespace).await?;
+    let withdrawn = Instant::now();
+    let left = ground.until_secret("orders", "has lost the token", |texts| !holds_token(texts)).await?;
+    let took = withdrawn.elapsed();
+    report(&format!("bindings: a withdrawn right emptied the Secret after {took:?}"));
+    assert!(took < WITHDRAWN, "{took:?}");
+    assert_eq!(left.keys().collect::<Vec<_>>(), ["provider", "type"]);
+    let denied = ground.until_binding("orders", "False", "PermissionDenied").await?;
+    let status = denied.status.unwrap_or_default();
+    assert_eq!(status.binding.map(|binding| binding.name).as_deref(), Some("orders"));
+    assert_eq!((status.connection, status.expires_at), (None, None));
+
+    ground.grant_use().await?;
+    ground.until_secret("orders", "has the token again", holds_token).await?;
+    Ok(())
+}
+
+/// A line for people, also where a test's output is captured.
+fn report(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+#[tokio::test]
+async fn across_folders_only_the_right_tells_whether_a_connection_exists() -> Result<()> {
+    let (there, _provider) = working("lender").await?;
+    let here = ground("borrower").await?;
+    let reference =
+        |name: &str| json!({ "connectionRef": { "namespace": "lender", "name": name }, "secretName": name });
+    here.bind("there-is", "lender", reference("c")).await?;
+    here.bind("there-is-not", "lender", reference("d")).await?;
+    let said = async |name: &str| -> Result<Value> {
+        let binding = here.until_binding(name, "False", "ConnectionNotAccessible").await?;
+        let mut status = serde_json::to_value(binding.status.unwrap_or_default())?;
+        for condition in status["conditions"].as_array_mut().into_iter().flatten() {
+            condition["lastTransitionTime"] = Value::Null;
+        }
+        Ok(status)
+    };
+    let (is, is_not) = (said("there-is").await?, said("there-is-not").await?);
+    assert_eq!(is.to_string().replace("lender/c", "lender/d"), is_not.to_string());
+    assert!(is.to_string().contains("connection \\\"lender/c\\\" not found or not accessible; "), "{is}");
+
+    grant(&there.client, "lender", process("borrower"), Some("c")).await?;
+    here.until_binding("there-is", "True", "Bound").await?;
+    assert_eq!(here.secret_texts("c").await?.context("a Secret")?["access-token"], "issued-to-c");
+    assert_eq!(said("there-is-not").await?, is_not);
+    withdraw(&there.client, "lender").await?;
+    here.until_secret("c", "has lost the token", |texts| !holds_token(texts)).await?;
+    let mut after = said("there-is").await?;
+    // The Secret stays, without a credential.
+    after.as_object_mut().context("a status")?.remove("binding");
+    assert_eq!(after, is);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_binding_to_the_default_follows_it() -> Result<()> {
+    let (ground, _provider) = working("follows").await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "follows", json!({ "default": true, "secretName": "orders" })).await?;
+    let bound = async |name: &str| -> Result<()> {
+        let bindings = ground.bindings();
+        eventually(&format!("orders is bound to {name}"), HEALS, async || {
+            let status = bindings.get("orders").await?.status.unwrap_or_default();
+            Ok(status.connection.is_some_and(|connection| connection.name == name).then_some(()))
+        })
+        .await
+    };
+    bound("c").await?;
+    ground.connection("d", client_credentials("follows")).await?;
+    let none = ground.until_binding("orders", "False", "NoDefaultConnection").await?;
+    assert!(
+        ready_message(&none).contains("none of them is the default: \"c\", \"d\""),
+        "{}",
+        ready_message(&none)
+    );
+    assert!(
+        !ground
+            .until_secret("orders", "is emptied", |texts| !holds_token(texts))
+            .await?
+            .contains_key("account")
+    );
+    ground.patch("d", json!({ "spec": { "default": true } })).await?;
+    bound("d").await?;
+    ground.until_secret("orders", "is filled", holds_token).await?;
+    ground.patch("d", json!({ "spec": { "default": false } })).await?;
+    ground.patch("c", json!({ "spec": { "default": true } })).await?;
+    bound("c").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_secret_is_refreshed_before_its_token_ends() -> Result<()> {
+    let world = World::shared();
+    let ground = ground("fresh").await?;
+    ground.connector("fresh", oidc_connector(world)).await?;
+    ground.secret("app", &oidc_client()).await?;
+    ground.connection("c", client_credentials("fresh")).await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "fresh", to("c")).await?;
+    ground.until_binding("orders", "True", "Bound").await?;
+    let hash = async || -> Result<Option<String>> {
+        let secret = ground.secrets().get("orders").await?;
+        Ok(secret.annotations().get("liaison.dev/connection-hash").cloned())
+    };
+    let before = hash().await?.context("a hash")?;
+    let mut seen = std::collections::BTreeSet::new();
+    eventually("four tokens, none of which had ended when it was read", WITHDRAWN, async || {
+        let texts = ground.secret_texts("orders").await?.context("the Secret")?;
+        let expires_at: jiff::Timestamp = texts["expires-at"].parse()?;
+        assert!(jiff::Timestamp::now() < expires_at, "it has ended: {expires_at}");
+        seen.insert(texts["access-token"].clone());
+        Ok((seen.len() >= 4).then_some(()))
+    })
+    .await?;
+    assert_eq!(hash().await?, Some(before), "a new token is no reason for a rollout");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_somebody_else_made_is_left_alone() -> Result<()> {
+    let (ground, _provider) = working("taken-name").await?;
+    ground.grant_use().await?;
+    ground.apply(&json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "orders" }, "stringData": { "password": "theirs" },
+    }))
+    .await?;
+    let before = ground.secrets().get("orders").await?;
+    ground.bind("orders", "taken-name", to("c")).await?;
+    let refused = ground.until_binding("orders", "False", "SecretNameTaken").await?;
+    assert!(ready_message(&refused).starts_with("secret \"orders\" exists in namespace \"taken-name\""));
+    assert_eq!(refused.status.unwrap_or_default().binding, None);
+    let after = ground.secrets().get("orders").await?;
+    assert_eq!((before.resource_version(), before.data), (after.resource_version(), after.data));
+
+    ground.secrets().delete("orders", &DeleteParams::default()).await?;
+    ground.until_binding_within("orders", "True", "Bound", SOON).await?;
+    assert!(!ground.secret_texts("orders").await?.context("a Secret")?.contains_key("password"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_that_is_changed_or_deleted_becomes_right_again_and_another_name_moves_it() -> Result<()> {
+    let (ground, _provider) = working("moved").await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "moved", to("c")).await?;
+    ground.until_secret("orders", "has the token", holds_token).await?;
+    ground.secrets().delete("orders", &DeleteParams::default()).await?;
+    ground.until_secret("orders", "is made again", holds_token).await?;
+
+    ground.patch_binding("orders", json!({ "secretName": "elsewhere" })).await?;
+    ground.until_secret("elsewhere", "has the token", holds_token).await?;
+    eventually("the former one is gone", HEALS, async || {
+        Ok(ground.secret_texts("orders").await?.is_none().then_some(()))
+    })
+    .await?;
+    ground.patch_binding("orders", json!({ "secretName": null })).await?;
+    eventually("no Secret is left", HEALS, async || {
+        Ok(ground.secret_texts("elsewhere").await?.is_none().then_some(()))
+    })
+    .await?;
+    let bound = ground.until_binding("orders", "True", "Bound").await?;
+    assert_eq!(bound.status.unwrap_or_default().binding, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_suspended_connection_takes_the_credential_back_until_it_resumes() -> Result<()> {
+    let (ground, _provider) = working("paused").await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "paused", to("c")).await?;
+    ground.until_secret("orders", "has the token", holds_token).await?;
+    ground.patch("c", json!({ "spec": { "suspend": true } })).await?;
+    ground.until_secret("orders", "has lost the token", |texts| !holds_token(texts)).await?;
+    let waiting = ground.until_binding("orders", "False", "ConnectionNotReady").await?;
+    assert_eq!(ready_message(&waiting), "connection \"c\" is suspended");
+    ground.patch("c", json!({ "spec": { "suspend": false } })).await?;
+    ground.until_secret("orders", "has the token again", holds_token).await?;
+    ground.until_binding("orders", "True", "Bound").await?;
+
+    ground.connections().delete("c", &DeleteParams::default()).await?;
+    ground.until_secret("orders", "has lost the token for good", |texts| !holds_token(texts)).await?;
+    ground.until_binding("orders", "False", "ConnectionNotAccessible").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_static_credential_stands_under_its_own_key_and_follows_its_secret() -> Result<()> {
+    let ground = ground("by-hand").await?;
+    let provider = World::shared().provider()?;
+    let mut connector = token_connector(&|path| provider.endpoint(path));
+    for unverified in ["verify", "account"] {
+        connector.as_object_mut().context("a connector")?.remove(unverified);
+    }
+    ground.connector("by-hand", connector).await?;
+    ground.secret("pat", &[("token", "first"), ("other", "not-declared")]).await?;
+    let spec =
+        json!({ "connectorRef": { "name": "by-hand" }, "credentials": { "secretRef": { "name": "pat" } } });
+    ground.connection("c", spec).await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "by-hand", to("c")).await?;
+    let texts =
+        ground.until_secret("orders", "has the credential", |texts| texts.contains_key("token")).await?;
+    assert_eq!(texts.keys().collect::<Vec<_>>(), ["provider", "token", "type"]);
+    assert_eq!(texts["token"], "first");
+    ground.secret("pat", &[("token", "second")]).await?;
+    ground.until_secret("orders", "has the new one", |texts| texts["token"] == "second").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn n18_a_slot_says_what_it_is_for_and_whether_what_it_needs_is_there() -> Result<()> {
+    let (ground, _provider) = working("n18").await?;
+    ground.grant_use().await?;
+    let slot = |spec: Value| {
+        let mut spec = spec;
+        spec["purpose"] = "announces orders".into();
+        spec
+    };
+    ground.bind("there", "n18", slot(json!({ "connectionRef": { "name": "c" } }))).await?;
+    ground.bind("not-there", "n18", slot(json!({ "connectionRef": { "name": "d" } }))).await?;
+    ground.bind("of-users", "n18", slot(json!({ "configurableByUsers": true }))).await?;
+    for (name, requirement) in [("there", "Available"), ("not-there", "Missing"), ("of-users", "Unknown")] {
+        eventually(&format!("{name} is {requirement}"), HEALS, async || {
+            let status = ground.bindings().get(name).await?.status.unwrap_or_default();
+            let seen = status.observed_generation.is_some();
+            Ok(status.requirement.filter(|found| seen && format!("{found:?}") == requirement))
+        })
+        .await?;
+    }
+    let wide = ["get", "processbindings", "--namespace", "n18", "--output", "wide"];
+    let listed = World::shared().control_plane.run_kubectl(&wide)?;
+    for word in
+        ["REQUIREMENT", "Available", "Missing", "Unknown", "announces orders", "ConnectionNotAccessible"]
+    {
+        assert!(listed.contains(word), "{word}: {listed}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn s67_what_users_choose_stays_empty_even_with_a_default_in_the_folder() -> Result<()> {
+    let (ground, _provider) = working("s67").await?;
+    ground.grant_use().await?;
+    ground.patch("c", json!({ "spec": { "default": true } })).await?;
+    ground.bind("orders", "s67", json!({ "configurableByUsers": true })).await?;
+    let empty = ground.until_binding("orders", "False", "AwaitingUserConfiguration").await?;
+    let is_empty = |binding: &ProcessBinding| {
+        let status = binding.status.clone().unwrap_or_default();
+        status.connection.is_none()
+            && status.binding.is_none()
+            && status.requirement == Some(Requirement::Unknown)
+    };
+    assert!(is_empty(&empty));
+    let bindings = ground.bindings();
+    holds_for("it stays empty", std::time::Duration::from_secs(2), async || {
+        Ok(is_empty(&bindings.get("orders").await?))
+    })
+    .await?;
+    let secret =
+        json!({ "connectorRef": { "name": "s67" }, "configurableByUsers": true, "secretName": "orders" });
+    let error = format!("{:#}", ground.bind("other", "s67", secret).await.unwrap_err());
+    assert!(error.contains("spec.secretName is not for spec.configurableByUsers"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn s68_once_a_user_has_chosen_their_runs_take_it_and_others_stay_as_they_are() -> Result<()> {
+    let (ground, _provider) = working("s68").await?;
+    ground.grant_use().await?;
+    ground.bind("orders", "s68", json!({ "configurableByUsers": true })).await?;
+    ground.until_binding("orders", "False", "AwaitingUserConfiguration").await?;
+    let world = World::shared();
+    let (ada, bob) = ("ada-of-s68", "bob-of-s68");
+    for user in [ada, bob] {
+        let name = format!("--user={user}");
+        for role in ["admin", "liaison-connection-user"] {
+            let bind = format!("{role}-{user}");
+            let role = format!("--clusterrole={role}");
+            world.control_plane.run_kubectl(&[
+                "create",
+                "rolebinding",
+                &bind,
+                &role,
+                &name,
+                "--namespace",
+                "s68",
+            ])?;
+        }
+        let edit = format!("edits-{user}");
+        let role = "--clusterrole=edits-bindings-of-s68";
+        let _ = world.control_plane.run_kubectl(&[
+            "create",
+            "clusterrole",
+            "edits-bindings-of-s68",
+            "--verb=get,patch",
+            "--resource=processbindings.liaison.dev",
+        ]);
+        world.control_plane.run_kubectl(&[
+            "create",
+            "rolebinding",
+            &edit,
+            role,
+            &name,
+            "--namespace",
+            "s68",
+        ])?;
+    }
+    let choose = async |user: &str, all: &[(&str, &str)]| -> Result<()> {
+        let client = world.control_plane.client_as(user, &[]).await?;
+        let bindings: Api<ProcessBinding> = Api::namespaced(client, "s68");
+        let choices: Vec<_> = all
+            .iter()
+            .map(|(user, name)| json!({ "user": user, "connectionRef": { "name": name } }))
+            .collect();
+        let patch = Patch::Merge(json!({ "spec": { "choices": choices } }));
+        eventually(&format!("{user} chooses"), SOON, async || {
+            Ok(Some(bindings.patch("orders", &PatchParams::default(), &patch).await?))
+        })
+        .await?;
+        Ok(())
+    };
+    choose(ada, &[(ada, "c")]).await?;
+    let chosen = ground.until_binding("orders", "True", "Bound").await?;
+    assert!(
+        ready_message(&chosen).starts_with("1 of 1 users' choices can be used"),
+        "{}",
+        ready_message(&chosen)
+    );
+    choose(bob, &[(ada, "c"), (bob, "not-there")]).await?;
+    let both = eventually("both choices are judged", HEALS, async || {
+        let binding = ground.bindings().get("orders").await?;
+        Ok(Some(ready_message(&binding)).filter(|message| message.starts_with("1 of 2 users' choices")))
+    })
+    .await?;
+    assert!(both.contains("user \"bob-of-s68\": ConnectionNotAccessible: "), "{both}");
+    Ok(())
+}

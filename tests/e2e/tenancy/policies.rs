@@ -1,0 +1,406 @@
+//! What policies do not allow, and the organisation's own OAuth client, which goes to its own hosts alone.
+
+use anyhow::{Context as _, Result, ensure};
+use kube::Client;
+use kube::api::DeleteParams;
+use liaison::domain::conditions::{self, ConditionType};
+use serde_json::{Value, json};
+
+use super::Family;
+use super::attempt::{Attempt, Deed, attempt, forbidden, is_refused, refused, says};
+use super::people::{mallory, namespace_user, paula, rules, with_rules_everywhere};
+use super::stage::{ORGANISATION, Stage, connection, with};
+use crate::fixtures::{Ground, HEALS, client_credentials_connector, token_connector};
+use crate::support::operator::OPERATOR_NAMESPACE;
+use crate::support::waiting::eventually;
+
+const COMPANY: &str = "tenancy-company";
+const APP: &str = "tenancy-org-app";
+const TOKEN_URL: &str = "/authMethods/0/oauth2/tokenURL";
+
+fn policy(name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "liaison.dev/v1alpha1", "kind": "ConnectionPolicy", "metadata": { "name": name }, "spec": spec })
+}
+
+fn connector(name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "liaison.dev/v1alpha1", "kind": "Connector", "metadata": { "name": name }, "spec": spec })
+}
+
+/// A department below blue, which the company's policy is for, and Eve in it.
+struct Department {
+    ground: Ground,
+    eve: Client,
+    mallory: Client,
+    /// The hostile provider under another name of its host than the honest one's.
+    hostile: String,
+}
+
+impl Department {
+    async fn new(stage: &Stage) -> Result<Self> {
+        let (administrator, blue) = (&stage.blue.client, &stage.blue.namespace);
+        let name = format!("{blue}-department");
+        let folder = json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": name },
+            "spec": { "displayName": name, "type": "Shared", "parentRef": { "name": blue } },
+        });
+        Deed::create(administrator, &folder).perform().await?;
+        let ground = Ground { client: administrator.clone(), namespace: name };
+        eventually("the department has its namespace", HEALS, async || {
+            Ok(ground.secret("app", &[("clientId", "eve"), ("clientSecret", "eves")]).await.ok())
+        })
+        .await?;
+        let eve = namespace_user(&ground, "eve", &["edit"]).await?;
+        let mallory = mallory(&stage.blue).await?;
+        let hostile = stage.hostile.authority().replace("localhost", "127.0.0.1");
+        let this = Self { ground, eve, mallory, hostile };
+        this.furnish(stage).await?;
+        Ok(this)
+    }
+
+    async fn furnish(&self, stage: &Stage) -> Result<()> {
+        let ground = &self.ground;
+        let honest = |path: &str| stage.honest.endpoint(path);
+        let app = json!({
+            "apiVersion": "v1", "kind": "Secret",
+            "metadata": {
+                "name": APP, "namespace": OPERATOR_NAMESPACE, "labels": { "liaison.dev/credentials": "true" },
+            },
+            "stringData": { "clientId": "org", "clientSecret": format!("{ORGANISATION}-secret") },
+        });
+        Deed::create(&ground.client, &app).perform().await?;
+        ground.connector(&stage.connector("org"), client_credentials_connector(&honest)).await?;
+        ground.connector(&stage.connector("denied"), token_connector(&honest)).await?;
+        let mut site = client_credentials_connector(&|path| format!("http://{{host}}{path}"));
+        site["redirect"] = "PerConnection".into();
+        site["parameters"] = json!([{ "name": "host", "required": true, "pattern": ".*" }]);
+        ground.connector(&stage.connector("site"), site).await?;
+        let lookalike = client_credentials_connector(&|path| format!("http://{}{path}", self.hostile));
+        ground.connector(&stage.connector("lookalike"), lookalike).await?;
+        Deed::create(&ground.client, &policy(COMPANY, &self.rules(stage))).perform().await?;
+        ground.connection("lent", self.lent(stage, "org")).await?;
+        ground.until_ready("lent").await?;
+        Ok(())
+    }
+
+    /// What the company says.
+    fn rules(&self, stage: &Stage) -> Value {
+        let lent = |kind: &str, parameters: Value| {
+            json!({
+                "connector": stage.connector(kind), "oauthApp": { "secretRef": { "name": APP } },
+                "allowedHosts": ["localhost"], "parameters": parameters,
+            })
+        };
+        json!({
+            "folders": { "names": [stage.blue.namespace], "subtree": true },
+            "connectors": { "deny": [stage.connector("denied")] }, "authTypes": { "deny": ["APIKey"] },
+            "passwordGrant": "Denied", "enforcement": "Suspend",
+            "defaults": [lent("org", json!({})), lent("site", json!({ "host": stage.honest.authority() }))],
+        })
+    }
+
+    fn lent(&self, stage: &Stage, kind: &str) -> Value {
+        json!({ "connectorRef": { "name": stage.connector(kind) }, "authType": "OAuth2ClientCredentials" })
+    }
+
+    fn connection(&self, name: &str, spec: &Value) -> Value {
+        connection(&self.ground.namespace, name, spec)
+    }
+
+    fn folder(&self) -> Value {
+        json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": self.ground.namespace },
+        })
+    }
+}
+
+/// Connectors and auth types that are not for this folder.
+fn denied(stage: &Stage, department: &Department) -> Vec<Attempt> {
+    let (eve, kind) = (&department.eve, stage.connector("denied"));
+    let spec = json!({ "connectorRef": { "name": kind }, "credentials": { "secretRef": { "name": "app" } } });
+    let object = department.connection("denied", &spec);
+    let words = format!("connector \"{kind}\" is disabled by policy \"{COMPANY}\"; ask its administrator");
+    let key = json!({
+        "connectorRef": { "name": stage.connector("hostile") }, "authType": "APIKey",
+        "credentials": { "secretRef": { "name": "app" } },
+    });
+    let there = department.connection("lent", &department.lent(stage, "org"));
+    let moved = json!({ "spec": { "connectorRef": { "name": kind } } });
+    vec![
+        attempt(
+            "a denied connector, by a dry run",
+            Deed::create(eve, &object).dry_run(),
+            refused(words.as_str()),
+        ),
+        attempt(
+            "a denied connector, by create after it",
+            Deed::create(eve, &object),
+            refused(words.as_str()),
+        ),
+        attempt("a denied connector, by apply", Deed::apply(eve, &object), refused(words.as_str())),
+        attempt(
+            "a denied connector, suspended",
+            Deed::create(eve, &with(&object, "/spec/suspend", true.into())),
+            refused(words),
+        ),
+        attempt(
+            "a denied connector, in a Connection that is there",
+            Deed::merge(eve, &there, moved),
+            refused("immutable"),
+        ),
+        attempt(
+            "a denied auth type",
+            Deed::create(eve, &department.connection("key", &key)),
+            refused(format!("authType \"APIKey\" is disabled by policy \"{COMPANY}\"")),
+        ),
+        attempt(
+            "another auth type for a Connection that is there",
+            Deed::merge(eve, &there, json!({ "spec": { "authType": "APIKey" } })),
+            refused("spec.authType is immutable"),
+        ),
+    ]
+}
+
+/// The folder taken out of the policy's reach.
+async fn escapes(stage: &Stage, department: &Department) -> Result<Vec<Attempt>> {
+    let verbs = ["create", "get", "list", "patch", "update", "delete"];
+    let fred = with_rules_everywhere(&stage.blue, "fred", rules("liaison.dev", &["folders"], &verbs)).await?;
+    let paula = paula(&stage.blue).await?;
+    let (there, namespace) = (department.folder(), department.ground.namespace.as_str());
+    let parent = |value: Value| Deed::merge(&fred, &there, json!({ "spec": { "parentRef": value } }));
+    let words = "spec.parentRef is immutable";
+    let other = |spec: Value| {
+        let mut folder = with(&there, "/metadata/name", "tenancy-free".into());
+        folder["spec"] = spec;
+        folder["spec"]["displayName"] = "Free".into();
+        folder["spec"]["type"] = "Shared".into();
+        folder
+    };
+    let below = other(json!({ "parentRef": { "name": namespace } }));
+    let twin = other(json!({ "namespace": namespace }));
+    let label = json!({ "metadata": { "labels": { "free": "true" } } });
+    let own = policy("eves", &json!({ "folders": { "names": [namespace] } }));
+    let company = policy(COMPANY, &json!({}));
+    Ok(vec![
+        attempt("no parent any more", parent(Value::Null), refused(words)),
+        attempt("another parent", parent(json!({ "name": stage.red.namespace })), refused("spec.parentRef")),
+        attempt(
+            "the folder made anew",
+            Deed::delete(&fred, &there),
+            refused("still holds connections: lent"),
+        ),
+        attempt("another folder for its namespace", Deed::create(&paula, &twin), refused("has namespace")),
+        attempt(
+            "a folder below it without attach",
+            Deed::create(&paula, &below),
+            refused("needs the right to attach"),
+        ),
+        attempt(
+            "labels of the folder",
+            Deed::merge(&department.eve, &there, label.clone()),
+            forbidden("patch", "folders"),
+        ),
+        attempt(
+            "labels of the folder, by who makes folders",
+            Deed::merge(&paula, &there, label),
+            forbidden("patch", "folders"),
+        ),
+        attempt(
+            "a policy of Eve's",
+            Deed::create(&department.eve, &own),
+            forbidden("create", "connectionpolicies"),
+        ),
+        attempt(
+            "the company's policy changed",
+            Deed::merge(&department.eve, &company, json!({ "spec": { "connectors": null } })),
+            forbidden("patch", "connectionpolicies"),
+        ),
+        attempt(
+            "the company's policy deleted",
+            Deed::delete(&department.eve, &company),
+            forbidden("delete", "connectionpolicies"),
+        ),
+    ])
+}
+
+/// Pia writes policies, and reads no Secret of the operator's namespace.
+async fn by_policies(stage: &Stage, department: &Department) -> Result<Vec<Attempt>> {
+    let verbs = ["create", "get", "list", "patch", "update"];
+    let all = rules("liaison.dev", &["connectionpolicies"], &verbs);
+    let pia = with_rules_everywhere(&stage.blue, "pia", all).await?;
+    let lends = |secret: &str, kind: &str, hosts: Value| {
+        let entry = json!({
+            "connector": stage.connector(kind), "oauthApp": { "secretRef": { "name": secret } }, "allowedHosts": hosts,
+        });
+        policy("pias", &json!({ "folders": { "names": [department.ground.namespace] }, "defaults": [entry] }))
+    };
+    let needs = |secret: &str| {
+        refused(format!(
+            "spec.defaults needs the right to get secret \"{secret}\" in namespace \"{OPERATOR_NAMESPACE}\""
+        ))
+    };
+    let keyring = lends("liaison-keyring", "lookalike", json!(["127.0.0.1"]));
+    let app = lends(APP, "lookalike", json!(["127.0.0.1"]));
+    let company = policy(COMPANY, &department.rules(stage));
+    let wider = with(&company, "/spec/defaults/0/allowedHosts", json!(["localhost", "127.0.0.1"]));
+    let turned = with(&company, "/spec/defaults/0/connector", stage.connector("lookalike").into());
+    let unbounded = with(&app, "/spec/defaults/0/allowedHosts", json!([]));
+    Ok(vec![
+        attempt("the keyring lent", Deed::create(&pia, &keyring), needs("liaison-keyring")),
+        attempt("the organisation's client lent elsewhere", Deed::create(&pia, &app), needs(APP)),
+        attempt("the same by apply", Deed::apply(&pia, &app), needs(APP)),
+        attempt("the same by a dry run", Deed::create(&pia, &app).dry_run(), needs(APP)),
+        attempt("more hosts for the organisation's client", Deed::replace(&pia, &wider), needs(APP)),
+        attempt("another connector for it", Deed::replace(&pia, &turned), needs(APP)),
+        attempt(
+            "no hosts for it, by an administrator",
+            Deed::create(&department.ground.client, &unbounded),
+            refused("need allowedHosts"),
+        ),
+    ])
+}
+
+/// A nearer policy that allows everything takes nothing back.
+async fn nearer(stage: &Stage, department: &Department) -> Result<Vec<Attempt>> {
+    let denied = stage.connector("denied");
+    let lenient = json!({
+        "folders": { "names": [department.ground.namespace] }, "connectors": { "allow": [denied, stage.connector("org")] },
+        "authTypes": { "allow": ["PersonalAccessToken", "APIKey", "OAuth2ClientCredentials"] },
+        "passwordGrant": "Allowed", "enforcement": "Report", "overridable": true,
+    });
+    Deed::create(&department.ground.client, &policy("tenancy-lenient", &lenient)).perform().await?;
+    eventually("the nearer policy is known", HEALS, async || {
+        let lent = department.ground.connections().get("lent").await?.status.unwrap_or_default();
+        let sources = lent.policy.map(|policy| policy.sources).unwrap_or_default();
+        ensure!(sources == [COMPANY, "tenancy-lenient"], "{sources:?}");
+        Ok(Some(()))
+    })
+    .await?;
+    let spec =
+        json!({ "connectorRef": { "name": denied }, "credentials": { "secretRef": { "name": "app" } } });
+    let object = department.connection("allowed", &spec);
+    Ok(vec![attempt(
+        "a nearer policy that allows the connector",
+        Deed::create(&department.eve, &object),
+        refused(format!("is disabled by policy \"{COMPANY}\"")),
+    )])
+}
+
+/// Where the organisation's client must not go, however it is written.
+fn disguises(department: &Department) -> Vec<(&'static str, String)> {
+    let hostile = &department.hostile;
+    let port = hostile.rsplit(':').next().unwrap_or_default();
+    vec![
+        ("another host", format!("http://{hostile}/token")),
+        ("the allowed host as a user's name", format!("http://localhost@{hostile}/token")),
+        ("the allowed host as a user's name and password", format!("http://localhost:80@{hostile}/token")),
+        ("the allowed host in capitals, elsewhere", format!("http://LOCALHOST.evil.example:{port}/token")),
+        ("the allowed host with a dot", format!("http://localhost.:{port}/token")),
+        ("the allowed host as a prefix", format!("http://localhost.evil.example:{port}/token")),
+        ("the allowed host as a suffix", format!("http://evil-localhost:{port}/token")),
+        ("a host below the allowed one", format!("http://evil.localhost:{port}/token")),
+        ("a number for a host", format!("http://2130706433:{port}/token")),
+        ("an address within an address", format!("http://[::ffff:127.0.0.1]:{port}/token")),
+        ("a backslash", format!("http://{hostile}\\@localhost/token")),
+        ("a fragment", format!("http://{hostile}#@localhost/token")),
+    ]
+}
+
+/// Mallory turns the organisation's Connector, and Eve makes a Connection on it.
+async fn disguised(stage: &Stage, department: &Department, number: usize, url: &str) -> Result<()> {
+    let name = stage.connector("org");
+    let honest = client_credentials_connector(&|path| stage.honest.endpoint(path));
+    let turned = with(&honest, TOKEN_URL, url.into());
+    let turning = Deed::replace(&department.mallory, &connector(&name, &turned)).perform().await;
+    if turning.is_err() {
+        return is_refused(turning, "tokenURL");
+    }
+    let fresh = format!("fresh-{number}");
+    let object = department.connection(&fresh, &department.lent(stage, "org"));
+    let made = Deed::create(&department.eve, &object).perform().await;
+    let reasons = ["HostNotAllowed", "ConnectorInvalid", "ReauthenticationRequired", "EgressDenied"];
+    let stopped = async |name: &str| {
+        eventually(&format!("{name} is stopped"), HEALS, async || {
+            let status = department.ground.connections().get(name).await?.status.unwrap_or_default();
+            let ready = conditions::find(&status.conditions, ConditionType::Ready).cloned();
+            let stops = |reason: &str| reasons.contains(&reason);
+            Ok(ready.filter(|ready| ready.status == "False" && stops(&ready.reason)))
+        })
+        .await
+    };
+    let outcome = match made {
+        Ok(_) => stopped(&fresh).await.map(drop),
+        refused => is_refused(refused, "may not go to"),
+    };
+    let there = stopped("lent").await.context("the one that was there");
+    Deed::replace(&department.mallory, &connector(&name, &honest)).perform().await?;
+    // One that was refused is not there.
+    let _ = department.ground.connections().delete(&fresh, &DeleteParams::default()).await;
+    outcome?;
+    there?;
+    department.ground.until_ready("lent").await?;
+    Ok(())
+}
+
+/// Parameters of Eve's own over those of the policy, and a Connector that looks the same.
+fn own_parameters(stage: &Stage, department: &Department) -> Vec<Attempt> {
+    let (eve, hostile) = (&department.eve, &department.hostile);
+    let site = |name: &str, host: &str| {
+        let spec = with(&department.lent(stage, "site"), "/parameters/host", host.into());
+        department.connection(name, &spec)
+    };
+    let words = format!("what policy \"{COMPANY}\" lends to connections on connector");
+    let port = hostile.rsplit(':').next().unwrap_or_default();
+    let lookalike = department.connection("lookalike", &department.lent(stage, "lookalike"));
+    vec![
+        attempt("a host of one's own", Deed::create(eve, &site("s1", hostile)), refused(words.as_str())),
+        attempt(
+            "a host of one's own, by a dry run",
+            Deed::create(eve, &site("s1", hostile)).dry_run(),
+            refused(words.as_str()),
+        ),
+        attempt(
+            "a host of one's own, by apply",
+            Deed::apply(eve, &site("s1", hostile)),
+            refused(words.as_str()),
+        ),
+        attempt(
+            "a host of one's own that only begins so",
+            Deed::create(eve, &site("s2", &format!("localhost.evil.example:{port}"))),
+            refused(words),
+        ),
+        attempt(
+            "a host with a user's name",
+            Deed::create(eve, &site("s3", &format!("localhost@{hostile}"))),
+            says("EgressDenied", ""),
+        ),
+        attempt(
+            "a Connector of the same display name",
+            Deed::create(eve, &lookalike),
+            says("ClientCredentialsMissing", "spec.oauthApp.secretRef is not set"),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn policies_are_not_escaped_and_what_they_lend_stays_where_it_belongs() -> Result<()> {
+    let mut family = Family::new("policies").await?;
+    let department = Department::new(&family.stage).await?;
+    let stage = &family.stage;
+    let attempts = [
+        denied(stage, &department),
+        escapes(stage, &department).await?,
+        by_policies(stage, &department).await?,
+        own_parameters(stage, &department),
+    ];
+    family.make(attempts.concat()).await?;
+    for (number, (name, url)) in disguises(&department).into_iter().enumerate() {
+        let outcome = disguised(&family.stage, &department, number, &url).await;
+        family.count(&format!("the organisation's client sent to {name}"), outcome)?;
+    }
+    let attempts = nearer(&family.stage, &department).await?;
+    family.make(attempts).await?;
+    let seen = family.stage.honest.received();
+    let lent = seen.iter().any(|request| super::stage::visible(request).contains(ORGANISATION));
+    ensure!(lent, "the organisation's client is known where it belongs");
+    family.end().await
+}
