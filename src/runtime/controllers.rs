@@ -16,7 +16,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::ObjectRef;
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -128,25 +128,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         binding: cluster::binding::Shared::new(outputs.store.clone()),
         records: KnownRecords::default(),
     });
-    let complete = {
-        let (connectors, folders) = (connectors.store.clone(), folders.store.clone());
-        let (credentials, tokens) = (credentials.store.clone(), tokens.store.clone());
-        let (consents, policies) = (consents.store.clone(), policies.store.clone());
-        let bindings = bindings.store.clone();
-        async move {
-            tokio::try_join!(
-                connectors.wait_until_ready(),
-                folders.wait_until_ready(),
-                credentials.wait_until_ready(),
-                tokens.wait_until_ready(),
-                consents.wait_until_ready(),
-                policies.wait_until_ready(),
-                bindings.wait_until_ready(),
-            )
-            .is_ok()
-        }
-        .shared()
-    };
+    let complete = all_read(Arc::clone(&context), credentials.store.clone(), tokens.store.clone()).shared();
     let causes = vec![
         connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
             if gone {
@@ -194,6 +176,23 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         passes.over_consents(),
     );
 }
+
+/// Waits until everything that passes refer to has been read once; before, all would seem to be missing.
+async fn all_read(context: Arc<Context>, credentials: Metadata, tokens: Metadata) -> bool {
+    tokio::try_join!(
+        context.connectors.wait_until_ready(),
+        context.folders.wait_until_ready(),
+        credentials.wait_until_ready(),
+        tokens.wait_until_ready(),
+        context.consents.wait_until_ready(),
+        context.policies.wait_until_ready(),
+        context.bindings.wait_until_ready(),
+    )
+    .is_ok()
+}
+
+/// Secrets as they are known without their bodies.
+type Metadata = Store<PartialObjectMeta<Secret>>;
 
 /// Objects whose passes a change causes.
 type Caused<K> = BoxStream<'static, ObjectRef<Guarded<K>>>;
