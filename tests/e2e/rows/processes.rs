@@ -38,9 +38,9 @@ async fn consumer(namespace: &str, user: &str) -> Result<Client> {
         &in_namespace,
     ])?;
     make_use_role().await?;
-    let uses = format!("uses-{user}");
+    let use_role = format!("uses-{user}");
     let role = "--clusterrole=liaison-connection-use";
-    kubectl(&["create", "rolebinding", &uses, role, &format!("--user={user}"), &in_namespace])?;
+    kubectl(&["create", "rolebinding", &use_role, role, &format!("--user={user}"), &in_namespace])?;
     let client = world.control_plane.client_as(user, &[]).await?;
     let bindings: Api<ProcessBinding> = Api::namespaced(client.clone(), namespace);
     eventually("the API server knows the roles", SOON, async || {
