@@ -90,7 +90,7 @@ pub struct Parts {
 /// Runs all controllers until `stop`, and finishes what is under way.
 #[expect(
     clippy::too_many_lines,
-    reason = "the wiring of all watches, read from top to bottom; it decides nothing"
+    reason = "the wiring of all watches, from top to bottom; it decides nothing"
 )]
 pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
@@ -143,8 +143,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
         let context = Arc::clone(&context);
         async move { context.is_read().await }.boxed().shared()
     };
-    let touch = tokio::sync::watch::Sender::new(());
-    let touched = touch.subscribe();
+    let (touch, touched) = tokio::sync::watch::channel(());
     let (by_connector, by_folder, by_secret) = (touch.clone(), touch.clone(), touch);
     let causes = vec![
         connections_of(&context, connectors, move |context, changed: &Guarded<Connector>, gone| {

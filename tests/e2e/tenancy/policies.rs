@@ -76,14 +76,14 @@ impl Department {
         ground.connector(&stage.connector("site"), site).await?;
         let lookalike = client_credentials_connector(&|path| format!("http://{}{path}", self.hostile));
         ground.connector(&stage.connector("lookalike"), lookalike).await?;
-        Deed::create(&ground.client, &policy(COMPANY, &self.rules(stage))).perform().await?;
-        ground.connection("lent", self.lent(stage, "org")).await?;
+        Deed::create(&ground.client, &policy(COMPANY, &Self::rules(stage))).perform().await?;
+        ground.connection("lent", Self::lent(stage, "org")).await?;
         ground.until_ready("lent").await?;
         Ok(())
     }
 
     /// What the company says.
-    fn rules(&self, stage: &Stage) -> Value {
+    fn rules(stage: &Stage) -> Value {
         let lent = |kind: &str, parameters: Value| {
             json!({
                 "connector": stage.connector(kind), "oauthApp": { "secretRef": { "name": APP } },
@@ -98,7 +98,7 @@ impl Department {
         })
     }
 
-    fn lent(&self, stage: &Stage, kind: &str) -> Value {
+    fn lent(stage: &Stage, kind: &str) -> Value {
         json!({ "connectorRef": { "name": stage.connector(kind) }, "authType": "OAuth2ClientCredentials" })
     }
 
@@ -123,7 +123,7 @@ fn denied(stage: &Stage, department: &Department) -> Vec<Attempt> {
         "connectorRef": { "name": stage.connector("hostile") }, "authType": "APIKey",
         "credentials": { "secretRef": { "name": "app" } },
     });
-    let there = department.connection("lent", &department.lent(stage, "org"));
+    let there = department.connection("lent", &Department::lent(stage, "org"));
     let moved = json!({ "spec": { "connectorRef": { "name": kind } } });
     vec![
         attempt(
@@ -240,7 +240,7 @@ async fn by_policies(stage: &Stage, department: &Department) -> Result<Vec<Attem
     };
     let keyring = lends("liaison-keyring", "lookalike", json!(["127.0.0.1"]));
     let app = lends(APP, "lookalike", json!(["127.0.0.1"]));
-    let company = policy(COMPANY, &department.rules(stage));
+    let company = policy(COMPANY, &Department::rules(stage));
     let wider = with(&company, "/spec/defaults/0/allowedHosts", json!(["localhost", "127.0.0.1"]));
     let turned = with(&company, "/spec/defaults/0/connector", stage.connector("lookalike").into());
     let unbounded = with(&app, "/spec/defaults/0/allowedHosts", json!([]));
@@ -315,7 +315,7 @@ async fn disguised(stage: &Stage, department: &Department, number: usize, url: &
         return is_refused(turning, "tokenURL");
     }
     let fresh = format!("fresh-{number}");
-    let object = department.connection(&fresh, &department.lent(stage, "org"));
+    let object = department.connection(&fresh, &Department::lent(stage, "org"));
     let made = Deed::create(&department.eve, &object).perform().await;
     let reasons = ["HostNotAllowed", "ConnectorInvalid", "ReauthenticationRequired", "EgressDenied"];
     let stopped = async |name: &str| {
@@ -345,12 +345,12 @@ async fn disguised(stage: &Stage, department: &Department, number: usize, url: &
 fn own_parameters(stage: &Stage, department: &Department) -> Vec<Attempt> {
     let (eve, hostile) = (&department.eve, &department.hostile);
     let site = |name: &str, host: &str| {
-        let spec = with(&department.lent(stage, "site"), "/parameters/host", host.into());
+        let spec = with(&Department::lent(stage, "site"), "/parameters/host", host.into());
         department.connection(name, &spec)
     };
     let words = format!("what policy \"{COMPANY}\" lends to connections on connector");
     let port = hostile.rsplit(':').next().unwrap_or_default();
-    let lookalike = department.connection("lookalike", &department.lent(stage, "lookalike"));
+    let lookalike = department.connection("lookalike", &Department::lent(stage, "lookalike"));
     vec![
         attempt("a host of one's own", Deed::create(eve, &site("s1", hostile)), refused(words.as_str())),
         attempt(
