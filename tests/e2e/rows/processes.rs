@@ -98,6 +98,9 @@ fn example_connections() -> Result<Vec<(String, String, String)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(repository().join("examples"))? {
         let file = entry?.file_name().to_string_lossy().into_owned();
+        if !file.ends_with(".yaml") {
+            continue;
+        }
         let text = std::fs::read_to_string(repository().join("examples").join(&file))?;
         let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
             .map(serde::Deserialize::deserialize)
