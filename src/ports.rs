@@ -302,8 +302,16 @@ pub struct Departure {
 pub struct Arrival {
     /// Uid of the request, whose cookie is of no more use.
     pub uid: String,
-    /// The requester's own machine, with the receipt: never logged.
-    pub location: String,
+    /// What becomes of the receipt.
+    pub receipt: Receipt,
+}
+
+/// How the receipt reaches the command. Never logged.
+pub enum Receipt {
+    /// The browser brings it: the address on the requester's own machine, with the receipt.
+    Brought(String),
+    /// The person enters it as a code, where a policy allows that.
+    Entered(String),
 }
 
 /// Why a browser gets no further.

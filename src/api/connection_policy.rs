@@ -193,6 +193,13 @@ pub struct ConnectorDefaults {
     pub scopes: Vec<String>,
 }
 
+impl ConnectorDefaults {
+    /// Names of the Secrets whose values go to the allowed hosts alone.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        [&self.oauth_app, &self.credentials].into_iter().flatten().map(|lent| lent.secret_ref.name.as_str())
+    }
+}
+
 /// A Secret in the operator's own namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

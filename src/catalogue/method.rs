@@ -9,7 +9,7 @@ use super::parameters::{Declared, ParameterFault, Values, resolve};
 use super::template::{Place, RenderFault, Template};
 use crate::api::AuthType;
 use crate::api::connector::RequestMethod;
-use crate::api::oauth2::OAuth2;
+use crate::api::oauth2::{ClientAuthentication, OAuth2};
 
 /// One way to authenticate: its parameters, its OAuth server, and where its credential goes on API requests.
 #[derive(Clone, Debug)]
@@ -163,6 +163,11 @@ impl Method {
     /// Fits a Connection's parameters to the declared ones; all faults at once if they do not fit.
     pub fn resolve(&self, given: &BTreeMap<String, String>) -> Result<Values, Vec<ParameterFault>> {
         resolve(&self.parameters, given)
+    }
+
+    /// Whether its OAuth client proves nothing, so that it has no secret.
+    pub fn is_public_client(&self) -> bool {
+        self.oauth2.as_ref().is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None)
     }
 
     /// Whether the method ends in an access token of our own.

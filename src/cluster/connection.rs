@@ -57,7 +57,7 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
     Ok((observed, seen))
 }
 
-fn connector_state(context: &Context, name: &str) -> ConnectorState {
+pub(super) fn connector_state(context: &Context, name: &str) -> ConnectorState {
     let stored = context.connectors.get(&ObjectRef::new(name));
     match stored.as_deref().map(|object| &object.0) {
         None => ConnectorState::NotFound,

@@ -14,7 +14,7 @@ pub mod folder;
 mod hand_out;
 mod keyring;
 mod own_writes;
-mod policy;
+pub mod policy;
 mod record;
 mod review;
 mod rights;

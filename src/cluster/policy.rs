@@ -1,12 +1,72 @@
-//! `ConnectionPolicies`: which of them govern a Connection.
+//! `ConnectionPolicies`: which of them govern a Connection, and passes over the policies themselves, whose status says
+//! what is wrong with them.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kube::runtime::controller::Action;
 use kube::runtime::reflector::Store;
+use kube::{Api, Resource};
 
-use crate::api::{ConnectionPolicy, Folder};
+use crate::api::connection_policy::ConnectorDefaults;
+use crate::api::{ConnectionPolicy, ConnectionPolicySpec, Folder};
 use crate::domain::connection::FolderState;
-use crate::domain::policy::{Ancestry, EffectivePolicy, ancestry, owner_of};
+use crate::domain::policy::review::{Observed, decide};
+use crate::domain::policy::{Ancestry, EffectivePolicy, SecretChoice, Whose, ancestry, owner_of};
 
-use super::{Context, Guarded, folder};
+use super::record::Recorded;
+use super::{Context, Error, Guarded, connection, folder, record};
+
+const FIELD_MANAGER: &str = "liaison-policy";
+
+/// One pass over a policy.
+pub async fn reconcile(
+    policy: Arc<Guarded<ConnectionPolicy>>,
+    context: Arc<Context>,
+) -> Result<Action, Error> {
+    let policy = policy.0.as_ref().map_err(|fault| Error::Malformed(fault.error.clone()))?;
+    if policy.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let observed = observe(policy, &context).await?; // reads
+    let decision = decide(&observed, context.clock.now()); // pure
+    let api: Api<ConnectionPolicy> = Api::all(context.client.clone());
+    match record::status(&api, policy, &decision.status, FIELD_MANAGER).await? {
+        Recorded::Unchanged => {}
+        Recorded::Written(_) => {
+            record::events(&context.recorder, &policy.object_ref(&()), &decision.events).await;
+        }
+        Recorded::Superseded => return Ok(Action::requeue(record::LOOK_AGAIN)),
+    }
+    Ok(Action::await_change())
+}
+
+async fn observe(policy: &ConnectionPolicy, context: &Context) -> Result<Observed, Error> {
+    let mut secrets = BTreeMap::new();
+    for secret in policy.spec.defaults.iter().flat_map(ConnectorDefaults::secrets) {
+        let whose = Whose::Policy(policy.metadata.name.clone().unwrap_or_default());
+        let choice = SecretChoice { whose, secret: secret.to_owned() };
+        let state = context.secrets.state_of("", Some(&choice), &context.keyring).await?;
+        secrets.insert(secret.to_owned(), state);
+    }
+    let folders = context.folders.state();
+    Ok(Observed {
+        policy: policy.clone(),
+        folders: folders.iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect(),
+        connectors: connectors_of(&policy.spec)
+            .map(|name| (name.clone(), connection::connector_state(context, name)))
+            .collect(),
+        secrets,
+        operator_namespace: context.operator_namespace.clone(),
+    })
+}
+
+/// The Connectors that a policy names.
+fn connectors_of(spec: &ConnectionPolicySpec) -> impl Iterator<Item = &String> {
+    let rules = spec.connectors.iter();
+    let listed = rules.flat_map(|rules| rules.allow.iter().flatten().chain(&rules.deny));
+    listed.chain(spec.defaults.iter().map(|entry| &entry.connector))
+}
 
 /// The folder of a namespace as its connections see it, and what the policies of the folder tree come to for those on
 /// this connector.

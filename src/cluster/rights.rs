@@ -152,8 +152,8 @@ where
         .boxed()
 }
 
-/// Calls `changed` soon after a change, and once more after that; changes in between are taken together.
-async fn debounced(changes: impl futures::Stream<Item = Reach>, mut changed: impl FnMut(&Reach)) {
+/// Calls `review` soon after a change, and once more after that; changes in between are taken together.
+async fn debounced(changes: impl futures::Stream<Item = Reach>, mut review: impl FnMut(&Reach)) {
     let mut changes = pin!(changes);
     let mut reach = Reach::default();
     loop {
@@ -161,11 +161,11 @@ async fn debounced(changes: impl futures::Stream<Item = Reach>, mut changed: imp
             let Some(first) = changes.next().await else { return };
             reach.add(first);
             reach.add(within(SETTLE, &mut changes).await);
-            changed(&reach);
+            review(&reach);
         }
         let later = within(ONCE_MORE, &mut changes).await;
         reach.add(later.clone());
-        changed(&reach);
+        review(&reach);
         reach = later;
     }
 }

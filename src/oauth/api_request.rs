@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 use super::build::{BuildFault, basic, header};
-use super::message::{Purpose, Request};
+use super::message::{Purpose, Reach, Request};
 use crate::api::connector::RequestMethod;
 use crate::catalogue::address::HttpAllowed;
 use crate::catalogue::method::{ApiRequest, Placement};
@@ -86,7 +86,8 @@ impl<'a> Parts<'a> {
             RequestMethod::GET => HttpMethod::GET,
             RequestMethod::POST => HttpMethod::POST,
         };
-        let mut request = Request { purpose, method, url, headers: Vec::new(), body: None };
+        let mut request =
+            Request { purpose, method, url, headers: Vec::new(), body: None, reach: Reach::default() };
         let mut body = declared.body.as_ref();
         match self.method.placement() {
             Placement::Basic => request.headers.push((AUTHORIZATION, self.basic()?)),

@@ -1,11 +1,14 @@
 //! HTTP messages as values: what is to be sent, and what came back. They print without their secrets.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderName, Method};
 use secrecy::SecretString;
 use url::Url;
+
+use crate::catalogue::hosts;
 
 /// What kind of request it is; decides which recorded address it must match and how it is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +40,23 @@ impl fmt::Display for Purpose {
     }
 }
 
+/// Where a request may go by the policies that govern its Connection, besides what holds for all requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Host, as addresses write it, and port exempt from the egress guard.
+    pub exceptions: BTreeSet<(String, u16)>,
+    /// Lists of hosts, each of which has to cover the one that the request goes to.
+    pub host_lists: Vec<Vec<String>>,
+}
+
+impl Reach {
+    /// Whether what a request carries may go to the host of this address.
+    pub fn covers(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        self.host_lists.iter().all(|list| hosts::any_covers(list, host))
+    }
+}
+
 /// A request that is ready to send. Its address may carry a secret (a declared query placement), so neither the
 /// address nor headers and body are ever printed; only the host is.
 pub struct Request {
@@ -50,6 +70,8 @@ pub struct Request {
     pub headers: Vec<(HeaderName, SecretString)>,
     /// Body, if there is one; its content type is among the headers.
     pub body: Option<SecretString>,
+    /// Where it may go. What builds a request leaves this open; what sends it for a Connection says it.
+    pub reach: Reach,
 }
 
 impl Request {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::build::{BuildFault, header};
 use super::failure::{Failure, may_pass};
-use super::message::{Purpose, Request, Response};
+use super::message::{Purpose, Reach, Request, Response};
 use crate::api::connector::IssuerMetadata;
 use crate::catalogue::address::{Address, HttpAllowed};
 use crate::domain::reason::Reason;
@@ -44,6 +44,7 @@ pub fn metadata_requests(issuer: &str, http_allowed: HttpAllowed<'_>) -> Result<
             url,
             headers: vec![header(ACCEPT, "application/json")],
             body: None,
+            reach: Reach::default(),
         })
     };
     Ok([

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::build::{BuildFault, Pairs, basic, header, is_client_text};
 use super::client::ClientCredentials;
-use super::message::{Purpose, Request};
+use super::message::{Purpose, Reach, Request};
 use crate::api::connector::RequestMethod;
 use crate::api::oauth2::{ClientAuthentication, OAuth2, RequestFormat};
 use crate::catalogue::Method;
@@ -153,7 +153,7 @@ impl Draft<'_> {
             .render(|name| self.values.get(name), self.http_allowed)
             .map_err(|fault| BuildFault::Address { purpose, fault })?;
         let headers = vec![header(ACCEPT, "application/json")];
-        Ok(Request { purpose, method: HttpMethod::POST, url, headers, body: None })
+        Ok(Request { purpose, method: HttpMethod::POST, url, headers, body: None, reach: Reach::default() })
     }
 
     /// A token request. The connector's own parameters come last and win over those of the protocol.

@@ -113,6 +113,11 @@ pub fn connected(language: Language, connection: &ConnectionNames, account: Opti
     Page::of(&views::ConnectedPage { texts, style: STYLE, connection: connection.shown(), account })
 }
 
+/// The last page where the browser is not on the machine of the command: the code that the person enters there.
+pub fn code(language: Language, code: &str) -> Page {
+    Page::of(&views::CodePage { texts: Texts::of(language), style: STYLE, code })
+}
+
 /// The last page while the outcome is not known yet.
 pub fn waiting(language: Language) -> Page {
     message(language, &Texts::of(language).waiting, Icon::Clock)

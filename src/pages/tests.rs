@@ -33,6 +33,7 @@ fn pages(language: Language, text: &str) -> Vec<(&'static str, Page)> {
         ("start", start(language, &facts)),
         ("moving_on", moving_on(language, &target)),
         ("connected", connected(language, &connection, Some(&field("account")))),
+        ("code", code(language, "a-code")),
         ("waiting", waiting(language)),
         ("failed", failed(language, &reported, Some(&words))),
         ("expired", expired(language)),
@@ -73,6 +74,7 @@ fn every_page_is_a_whole_document(#[values(Language::English, Language::French)]
 #[case("moving_on", &["<meta http-equiv=\"refresh\" content=\"0; url=https://login.example:444/authorize?a=1&#38;b=2\">",
     "href=\"https://login.example:444/authorize?a=1&#38;b=2\"", "login.example:444</code>"])]
 #[case("connected", &["display", "team-a/reports", "account"])]
+#[case("code", &["a-code", "kubectl liaison connect"])]
 #[case("waiting", &["kubectl liaison connect"])]
 #[case("failed", &["happened", "code", "description"])]
 #[case("expired", &["kubectl liaison connect"])]

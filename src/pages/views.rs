@@ -50,6 +50,14 @@ pub(super) struct ConnectedPage {
 }
 
 #[derive(Template)]
+#[template(path = "code.html")]
+pub(super) struct CodePage<'a> {
+    pub(super) texts: &'static Texts,
+    pub(super) style: &'static str,
+    pub(super) code: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "failed.html")]
 pub(super) struct FailedPage {
     pub(super) texts: &'static Texts,

@@ -134,7 +134,12 @@ impl HttpProvider {
         host: &str,
         deadline: Option<Instant>,
     ) -> Result<Admitted, SendFailure> {
-        let route = self.policy.check_url(&request.url).map_err(|denial| denied(host, &denial))?;
+        let reach = &request.reach;
+        let checked = self.policy.check_url_with(&request.url, &reach.exceptions);
+        let route = checked.map_err(|denial| denied(host, &denial))?;
+        if !reach.covers(&request.url) {
+            return Err(denied(host, "no policy lets what it carries go to that host"));
+        }
         if has_passed(deadline) {
             return Err(SendFailure::DeadlinePassed);
         }
@@ -247,7 +252,7 @@ fn outgoing(
     host: &str,
     deadline: Option<Instant>,
 ) -> Result<reqwest::Request, SendFailure> {
-    let Request { purpose: _, method, url, headers, body } = request;
+    let Request { purpose: _, method, url, headers, body, reach: _ } = request;
     let mut outgoing = reqwest::Request::new(method, url);
     for (name, value) in headers {
         let mut value = HeaderValue::from_str(value.expose_secret())

@@ -1,5 +1,6 @@
 //! What may be reached: public addresses over https, and the exceptions that an administrator names one by one.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -121,11 +122,21 @@ impl EgressPolicy {
 
     /// Whether a request to this address may be sent, and by which route. Names are not resolved here.
     pub fn check_url(&self, url: &Url) -> Result<Route, EgressDenial> {
+        self.check_url_with(url, &BTreeSet::new())
+    }
+
+    /// The same with further exceptions, which are for this request alone.
+    pub fn check_url_with(
+        &self,
+        url: &Url,
+        further: &BTreeSet<(String, u16)>,
+    ) -> Result<Route, EgressDenial> {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(EgressDenial::UserInfo);
         }
         let target = HostAndPort::of(url).ok_or(EgressDenial::NoHost)?;
-        let route = if self.is_exception(&target) { Route::Exempted } else { Route::Guarded };
+        let is_exception = self.is_exception(&target) || further.contains(&target.parts());
+        let route = if is_exception { Route::Exempted } else { Route::Guarded };
         match (url.scheme(), route) {
             ("https", _) | ("http", Route::Exempted) => {}
             _ => return Err(EgressDenial::Scheme),

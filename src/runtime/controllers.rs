@@ -88,6 +88,10 @@ pub struct Parts {
 }
 
 /// Runs all controllers until `stop`, and finishes what is under way.
+#[expect(
+    clippy::too_many_lines,
+    reason = "the wiring of all watches, from top to bottom; it decides nothing"
+)]
 pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let client = parts.client.clone();
     let territory = settings.territory();
@@ -137,26 +141,35 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     });
     let complete = {
         let context = Arc::clone(&context);
-        async move { context.is_read().await }.shared()
+        async move { context.is_read().await }.boxed().shared()
     };
+    let (touch, touched) = tokio::sync::watch::channel(());
+    let (by_connector, by_folder, by_secret) = (touch.clone(), touch.clone(), touch);
     let causes = vec![
-        connections_of(&context, connectors, |context, changed: &Guarded<Connector>, gone| {
+        connections_of(&context, connectors, move |context, changed: &Guarded<Connector>, gone| {
+            by_connector.send_replace(());
             if gone {
                 context.definitions.forget(&changed.uid().unwrap_or_default());
             }
             watch::connections_of_connector(&context.connections, &changed.name_any())
         }),
-        connections_of(&context, folders, |context, changed, _| {
+        connections_of(&context, folders, move |context, changed, _| {
+            by_folder.send_replace(());
             context.binding.calls.call(watch::bindings_of_folder(&context.bindings, changed));
-            watch::connections_of_folder(&context.connections, changed)
+            watch::connections_of_folder(&context.connections, &context.folders, &context.policies, changed)
         }),
-        connections_of(&context, credentials, |context, changed: &PartialObjectMeta<Secret>, gone| {
+        connections_of(&context, credentials, move |context, changed: &PartialObjectMeta<Secret>, gone| {
+            if changed.meta().namespace.as_deref() == Some(&context.operator_namespace) {
+                by_secret.send_replace(());
+            }
             if gone {
                 context.secrets.forget(&changed.uid().unwrap_or_default());
             }
             let (bindings, connections) = (&context.bindings, &context.connections);
-            context.binding.calls.call(watch::bindings_of_credentials(bindings, connections, changed));
-            watch::connections_of_secret(connections, changed)
+            let (policies, own) = (&context.policies, context.operator_namespace.as_str());
+            let using = watch::connections_of_secret(connections, policies, own, changed);
+            context.binding.calls.call(watch::bindings_of_credentials(bindings, connections, &using));
+            using
         }),
         connections_of(&context, tokens, |context, changed: &PartialObjectMeta<Secret>, gone| {
             if gone {
@@ -178,11 +191,13 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
 
     let connections = bindings::told_of(&context, connections);
     let passes = Passes { context, concurrency: settings.concurrency, stop };
+    let ready = complete.clone();
     tokio::join!(
         passes.over_connectors(),
         passes.over_folders(namespaces, owner_role),
         passes.over_connections(connections, causes, complete.clone()),
         passes.over_bindings(outputs, rights, complete),
+        passes.over_policies(ready, touched),
         passes.over_consents(),
     );
 }
@@ -304,6 +319,30 @@ impl Passes {
 }
 
 impl Passes {
+    /// `touched` tells that something has changed that a policy may name, once the stores show it.
+    async fn over_policies(
+        &self,
+        complete: impl Future<Output = bool>,
+        touched: tokio::sync::watch::Receiver<()>,
+    ) {
+        tokio::select! {
+            complete = complete => if !complete { return },
+            () = self.stop.cancelled() => return,
+        }
+        let policies = self.context.policies.clone();
+        let touched = futures::stream::unfold(touched, |mut touched| async {
+            touched.changed().await.ok()?;
+            Some(((), touched))
+        });
+        let concerned =
+            touched.flat_map(move |()| futures::stream::iter(watch::all_policies(&policies))).boxed();
+        self.controller(watch::objects::<ConnectionPolicy>(Api::all(self.context.client.clone())))
+            .reconcile_on(concerned)
+            .run(observed("ConnectionPolicy", cluster::policy::reconcile), never, Arc::clone(&self.context))
+            .for_each(|_| std::future::ready(()))
+            .await;
+    }
+
     async fn over_consents(&self) {
         self.controller(watch::objects_in::<ConsentRequest>(&self.context.client, &self.context.territory))
             .run(observed("ConsentRequest", consent::reconcile), never, Arc::clone(&self.context))

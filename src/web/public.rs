@@ -16,7 +16,7 @@ use url::{Url, form_urlencoded};
 
 use crate::domain::consent::LinkRefusal;
 use crate::pages::{self, ConnectionNames, Failure, Language, Page, Start, Target};
-use crate::ports::{Arrival, ConsentDesk, ConsentLink, Departure, Invitation, VisitRefusal};
+use crate::ports::{Arrival, ConsentDesk, ConsentLink, Departure, Invitation, Receipt, VisitRefusal};
 
 use super::answer::{self, Form, language, page};
 use super::cookies::Cookies;
@@ -181,8 +181,12 @@ async fn arrive(State(public): State<Public>, method: Method, headers: HeaderMap
     let cookies = public.cookies.of(&headers);
     let arrived = public.desk.arrive(uri.path(), uri.query().unwrap_or_default(), &cookies).await;
     match arrived {
-        Ok(Arrival { uid, location }) => {
+        Ok(Arrival { uid, receipt: Receipt::Brought(location) }) => {
             moving(&headers, Target::of(&location), &public.cookies.remove(&uid))
+        }
+        Ok(Arrival { uid, receipt: Receipt::Entered(code) }) => {
+            let shown = pages::code(language(&headers), &code);
+            with_cookie(language(&headers), shown, &public.cookies.remove(&uid))
         }
         Err(refusal) => answer::refusal(language(&headers), &refusal),
     }
@@ -191,10 +195,17 @@ async fn arrive(State(public): State<Public>, method: Method, headers: HeaderMap
 /// A page that moves the browser on. A redirect would be held against the page before, ours or the provider's.
 fn moving(headers: &HeaderMap, target: Option<Target>, cookie: &str) -> Response {
     let language = language(headers);
-    let (Some(target), Ok(cookie)) = (target, HeaderValue::from_str(cookie)) else {
+    match target {
+        Some(target) => with_cookie(language, pages::moving_on(language, &target), cookie),
+        None => answer::refusal(language, &VisitRefusal::TryLater),
+    }
+}
+
+fn with_cookie(language: Language, shown: Page, cookie: &str) -> Response {
+    let Ok(cookie) = HeaderValue::from_str(cookie) else {
         return answer::refusal(language, &VisitRefusal::TryLater);
     };
-    let mut response = page(StatusCode::OK, pages::moving_on(language, &target), Form::None);
+    let mut response = page(StatusCode::OK, shown, Form::None);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }

@@ -30,9 +30,9 @@ pub(crate) async fn grant(
     name: Option<&str>,
 ) -> Result<()> {
     let names: Vec<_> = name.into_iter().collect();
-    let rule = json!({ "apiGroups": ["liaison.dev"], "resources": ["connections"], "verbs": ["use"], "resourceNames": names });
+    let right = json!({ "apiGroups": ["liaison.dev"], "resources": ["connections"], "verbs": ["use"], "resourceNames": names });
     let role = json!({
-        "apiVersion": format!("{RBAC}/v1"), "kind": "Role", "metadata": { "name": "uses" }, "rules": [rule],
+        "apiVersion": format!("{RBAC}/v1"), "kind": "Role", "metadata": { "name": "uses" }, "rules": [right],
     });
     apply(client, namespace, &role).await?;
     let bound = json!({
@@ -144,4 +144,12 @@ pub(crate) fn texts(secret: Secret) -> BTreeMap<String, String> {
 pub(crate) fn ready_message(binding: &ProcessBinding) -> String {
     let all = binding.status.clone().unwrap_or_default().conditions;
     conditions::find(&all, ConditionType::Ready).map(|ready| ready.message.clone()).unwrap_or_default()
+}
+
+/// Whether the token of a Secret has not ended yet.
+pub(crate) fn is_fresh(texts: &BTreeMap<String, String>) -> Result<bool> {
+    #[expect(clippy::disallowed_methods, reason = "a token ends by the clock of whoever uses it")]
+    let now = jiff::Timestamp::now();
+    let expires_at: jiff::Timestamp = texts.get("expires-at").context("an end")?.parse()?;
+    Ok(now < expires_at)
 }

@@ -25,11 +25,19 @@ pub(crate) struct Ground {
 impl Ground {
     /// Makes a folder, which makes its namespace, and waits until it is ready.
     pub(crate) async fn new(client: Client, name: &str) -> Result<Self> {
+        Self::below(client, None, name).await
+    }
+
+    /// The same below another folder.
+    pub(crate) async fn below(client: Client, parent: Option<&Self>, name: &str) -> Result<Self> {
         let ground = Self { client, namespace: name.to_owned() };
+        let mut spec = json!({ "displayName": name, "type": "Shared" });
+        if let Some(parent) = parent {
+            spec["parentRef"] = json!({ "name": parent.namespace });
+        }
         ground
             .apply(&json!({
-                "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": name },
-                "spec": { "displayName": name, "type": "Shared" },
+                "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": name }, "spec": spec,
             }))
             .await?;
         let folders: Api<Folder> = Api::all(ground.client.clone());
@@ -192,7 +200,8 @@ pub(crate) async fn apply(client: &Client, namespace: &str, object: &Value) -> R
     let types = object.types.clone().context("an object has a kind")?;
     let kind = GroupVersionKind::try_from(&types)?;
     let resource = ApiResource::from_gvk(&kind);
-    let cluster_wide = ["Namespace", "Folder", "Connector"].contains(&types.kind.as_str());
+    let cluster_wide =
+        ["Namespace", "Folder", "Connector", "ConnectionPolicy"].contains(&types.kind.as_str());
     let api: Api<DynamicObject> = if cluster_wide {
         Api::all_with(client.clone(), &resource)
     } else {

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::support::control_plane::ControlPlane;
 use crate::support::waiting::SOON;
@@ -14,6 +14,7 @@ use crate::support::waiting::SOON;
 /// A command that has been started.
 pub(crate) struct Terminal {
     child: Child,
+    input: Option<ChildStdin>,
     lines: Lines<BufReader<ChildStdout>>,
     said: Vec<String>,
 }
@@ -29,12 +30,17 @@ pub(crate) struct Ended {
 impl Terminal {
     /// Starts a command. It opens no window; the browser is the test's part.
     pub(crate) fn start(kubeconfig: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(kubeconfig, arguments, Stdio::piped())
+    }
+
+    fn start_with(kubeconfig: &Path, arguments: &[&str], input: Stdio) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-liaison"));
         command.args(arguments).env("KUBECONFIG", kubeconfig).env("BROWSER", "true").kill_on_drop(true);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("kubectl liaison")?;
         let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-        Ok(Self { child, lines, said: Vec::new() })
+        let input = child.stdin.take();
+        Ok(Self { child, input, lines, said: Vec::new() })
     }
 
     /// Runs a command to its end, with what a person types.
@@ -45,12 +51,34 @@ impl Terminal {
         let mut child = command.spawn().context("kubectl liaison")?;
         child.stdin.take().context("its input")?.write_all(typed.as_bytes()).await?;
         let lines = BufReader::new(child.stdout.take().context("its output")?).lines();
-        Self { child, lines, said: Vec::new() }.end().await
+        Self { child, input: None, lines, said: Vec::new() }.end().await
     }
 
     /// Runs a command to its end.
     pub(crate) async fn run(kubeconfig: &Path, arguments: &[&str]) -> Result<Ended> {
-        Self::start(kubeconfig, arguments)?.end().await
+        Self::start_with(kubeconfig, arguments, Stdio::null())?.end().await
+    }
+
+    /// Types a line.
+    pub(crate) async fn enter(&mut self, line: &str) -> Result<()> {
+        let input = self.input.as_mut().context("it takes no input")?;
+        input.write_all(format!("{line}\n").as_bytes()).await?;
+        Ok(input.flush().await?)
+    }
+
+    /// Waits until it says this.
+    pub(crate) async fn until_says(&mut self, words: &str) -> Result<()> {
+        let found = tokio::time::timeout(SOON, async {
+            while let Some(line) = self.lines.next_line().await? {
+                let said = line.contains(words);
+                self.said.push(line);
+                if said {
+                    return Ok(());
+                }
+            }
+            anyhow::bail!("it ended without \"{words}\": {:?}", self.said)
+        });
+        found.await.with_context(|| format!("it does not say \"{words}\""))?
     }
 
     /// The link that it prints.

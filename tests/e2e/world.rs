@@ -26,7 +26,7 @@ const STOCK: usize = 64;
 const HOSTILE: usize = 12;
 
 /// Connectors for people that tests may take: the identity providers know their redirect addresses.
-const PEOPLE: usize = 90;
+const PEOPLE: usize = 99;
 
 /// The Connection whose own redirect address the identity providers know.
 pub(crate) const PER_CONNECTION: (&str, &str) = ("own-address", "crm");

@@ -128,6 +128,23 @@ fn s22_a_list_of_connections_shows_what_people_look_for() {
 }
 
 #[test]
+fn s19_no_connector_can_keep_its_connections_from_being_shared() {
+    let about_sharing = ["shar", "owner", "private", "visib", "user", "member"];
+    for wanted in ["Connector", "Connection"] {
+        let crd = kind(wanted);
+        let spec = &version(&crd)["schema"]["openAPIV3Schema"]["properties"]["spec"];
+        let (mut fields, mut found) = (0, Vec::new());
+        walk(spec, wanted, &mut |path, _| {
+            fields += 1;
+            let field = path.rsplit('.').next().unwrap_or_default().to_lowercase();
+            found.extend(about_sharing.iter().any(|word| field.contains(word)).then(|| path.to_owned()));
+        });
+        assert!(fields > 10, "{wanted} has fields");
+        assert_eq!(found, [] as [String; 0], "who shares is decided by RBAC alone");
+    }
+}
+
+#[test]
 fn kinds_are_found_by_their_category() {
     let categories = [
         ("Connection", "integration"),

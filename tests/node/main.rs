@@ -8,6 +8,7 @@ mod support;
 mod machine;
 mod node;
 mod person;
+mod process;
 mod provider;
 mod release;
 
@@ -50,9 +51,16 @@ async fn the_life_of_a_release() -> Result<()> {
     let person = Person::new(&control_plane)?;
     person.is_told_what_stands_in_the_way().await?;
     person.connects_through_a_port_that_the_plugin_forwards().await?;
+    process::is_bound_and_calls_the_application(&control_plane)?;
     person.connects_while_the_port_is_forwarded_already().await?;
     release.is_upgraded_and_its_pod_replaced().await?;
     person.connects_though_the_pods_are_replaced_meanwhile().await?;
     release.is_uninstalled_and_lets_go_of_everything()?;
     release.is_installed_again_and_goes_on(&person)
+}
+
+#[tokio::test]
+#[ignore = "runs in a Pod that another test makes for it"]
+async fn what_a_workload_does() -> Result<()> {
+    process::calls_the_application().await
 }

@@ -55,7 +55,7 @@ impl Node {
         }
     }
 
-    /// Starts one with the operator's image, and waits until it is ready for Pods.
+    /// Starts one with the images of the operator and of a workload, and waits until it is ready for Pods.
     pub(crate) async fn start(control_plane: &ControlPlane) -> Result<Self> {
         let programs = printed_folder(&repository().join("tests/node/build"))?;
         let directory = control_plane.directory();
@@ -64,6 +64,8 @@ impl Node {
         let containerd = start_containerd(directory).await?;
         import(directory, PAUSE, &programs.join("pause"), &[])?;
         import(directory, IMAGE, Path::new(env!("CARGO_BIN_EXE_liaison")), &["run"])?;
+        let workload = ["--ignored", "--exact", "what_a_workload_does", "--nocapture"];
+        import(directory, crate::process::IMAGE, &std::env::current_exe()?, &workload)?;
 
         let spawn = |name: &str, arguments: Vec<String>| {
             let mut command = Command::new(programs.join(name));

@@ -108,7 +108,7 @@ impl<'a> Release<'a> {
         let webhooks = self.kubectl(&["get", webhooks, "--output=name"])?;
         ensure!(!webhooks.contains("liaison"), "{webhooks}");
         let crds = self.kubectl(&["get", "crds", "--output=name"])?;
-        ensure!(crds.lines().filter(|name| name.ends_with(".liaison.dev")).count() == 4, "{crds}");
+        ensure!(crds.lines().filter(|name| name.ends_with(".liaison.dev")).count() == 6, "{crds}");
         Ok(())
     }
 

@@ -71,11 +71,15 @@ impl Desk {
             clock,
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
-                move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
+                move |changed: &Guarded<Connector>, gone| {
+                    if gone {
+                        definitions.forget(&changed.uid().unwrap_or_default());
+                    }
+                }
             }),
-            folders: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
-            requests: kept(watch::objects_in(client, &territory), tasks, |_| {}),
-            policies: kept(watch::objects(Api::all(client.clone())), tasks, |_| {}),
+            folders: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
+            requests: kept(watch::objects_in(client, &territory), tasks, |_, _| {}),
+            policies: kept(watch::objects(Api::all(client.clone())), tasks, |_, _| {}),
             definitions,
             territory,
             client: client.clone(),

@@ -161,7 +161,7 @@ async fn act(
         return recorded(context, &observed.binding, &decision).await;
     };
     let outcome = match effect {
-        Effect::Write(content) => write(context, &observed, seen, &content).await?,
+        Effect::Write(wanted) => write(context, &observed, seen, &wanted).await?,
         Effect::Remove(_) => output::remove(context, seen).await?,
     };
     let Some(outcome) = outcome else { return Ok(Action::requeue(record::LOOK_AGAIN)) };
@@ -178,9 +178,9 @@ async fn write(
     context: &Context,
     observed: &Observed,
     seen: &Seen,
-    content: &Content,
+    wanted: &Content,
 ) -> Result<Option<Outcome>, Error> {
-    let credential = match &content.credential {
+    let credential = match &wanted.credential {
         None => Credential::Nothing,
         Some(whose) => match credential_of(context, observed, whose).await? {
             Some(Ok(handed_out)) => handed_out.credential,
@@ -192,10 +192,10 @@ async fn write(
             }
         },
     };
-    Ok(match output::write(context, &observed.binding, seen, content, credential).await? {
+    Ok(match output::write(context, &observed.binding, seen, wanted, credential).await? {
         Write::Done(own) => Some(Outcome::Written(own)),
         Write::Refused(message) => {
-            let message = format!("secret \"{}\" cannot be written: {message}", content.name);
+            let message = format!("secret \"{}\" cannot be written: {message}", wanted.name);
             Some(Outcome::Hindered(Blocked { reason: Reason::SecretWriteRefused, message }))
         }
         Write::Superseded => None,

@@ -83,13 +83,14 @@ pub(super) async fn observe(context: &Context, binding: &ProcessBinding) -> Resu
     let shared = &context.binding;
     let wanted = match &binding.spec.secret_name {
         None => None,
-        Some(name) => match shared.outputs.get(&ObjectRef::new(name).within(&namespace)) {
-            Some(shown) => Some(shared.written_outputs.apply(&shown)),
-            None => {
+        Some(name) => {
+            if let Some(shown) = shared.outputs.get(&ObjectRef::new(name).within(&namespace)) {
+                Some(shared.written_outputs.apply(&shown))
+            } else {
                 let found = context.secrets.api(&namespace).get_metadata_opt(name).await;
                 found.map_err(Error::api("look up the binding's Secret"))?
             }
-        },
+        }
     };
     let outputs = shared.outputs.state();
     let outdated = outputs.iter().find(|secret| {
@@ -105,14 +106,14 @@ pub(super) async fn write(
     context: &Context,
     binding: &ProcessBinding,
     seen: &Seen,
-    content: &Content,
+    wanted: &Content,
     credential: Credential,
 ) -> Result<Write, Error> {
     let api = context.secrets.api(&binding.namespace().unwrap_or_default());
-    let mut data = data(content, credential);
+    let mut data = data(wanted, credential);
     let written = match &seen.wanted {
-        Some(secret) => replace(&api, secret, content, &data).await,
-        None => create(&api, binding, content, &data).await,
+        Some(secret) => replace(&api, secret, wanted, &data).await,
+        None => create(&api, binding, wanted, &data).await,
     };
     for value in data.values_mut() {
         value.0.zeroize();
@@ -142,19 +143,19 @@ pub(super) async fn write(
 async fn create(
     api: &Api<Secret>,
     binding: &ProcessBinding,
-    content: &Content,
+    wanted: &Content,
     data: &BTreeMap<String, ByteString>,
 ) -> kube::Result<ObjectMeta> {
     let secret = Secret {
         metadata: ObjectMeta {
-            name: Some(content.name.clone()),
+            name: Some(wanted.name.clone()),
             namespace: binding.namespace(),
             labels: Some([(BINDING_LABEL.to_owned(), binding.uid().unwrap_or_default())].into()),
-            annotations: Some(annotations(&BTreeMap::new(), content)),
+            annotations: Some(annotations(&BTreeMap::new(), wanted)),
             owner_references: binding.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        type_: Some(content.secret_type.clone()),
+        type_: Some(wanted.secret_type.clone()),
         data: Some(data.clone()),
         ..Secret::default()
     };
@@ -167,26 +168,26 @@ async fn create(
 async fn replace(
     api: &Api<Secret>,
     secret: &Metadata,
-    content: &Content,
+    wanted: &Content,
     data: &BTreeMap<String, ByteString>,
 ) -> kube::Result<ObjectMeta> {
     let patch = json!([
         { "op": "add", "path": "/metadata/uid", "value": secret.metadata.uid },
         { "op": "add", "path": "/metadata/resourceVersion", "value": secret.metadata.resource_version },
-        { "op": "add", "path": "/metadata/annotations", "value": annotations(secret.annotations(), content) },
+        { "op": "add", "path": "/metadata/annotations", "value": annotations(secret.annotations(), wanted) },
         { "op": "add", "path": "/data", "value": data },
     ]);
     let patch = serde_json::from_value(patch).map_err(kube::Error::SerdeError)?;
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    Ok(api.patch_metadata(&content.name, &parameters, &Patch::Json::<()>(patch)).await?.metadata)
+    Ok(api.patch_metadata(&wanted.name, &parameters, &Patch::Json::<()>(patch)).await?.metadata)
 }
 
-fn annotations(present: &BTreeMap<String, String>, content: &Content) -> BTreeMap<String, String> {
-    let expires_at = content.expires_at.map(|time| time.to_string());
+fn annotations(present: &BTreeMap<String, String>, wanted: &Content) -> BTreeMap<String, String> {
+    let expires_at = wanted.expires_at.map(|time| time.to_string());
     let ours = [
-        (FILLED_FROM_ANNOTATION, Some(content.filled_from.clone())),
+        (FILLED_FROM_ANNOTATION, Some(wanted.filled_from.clone())),
         (CREDENTIAL_EXPIRES_AT_ANNOTATION, expires_at),
-        (CONNECTION_HASH_ANNOTATION, content.hash.clone()),
+        (CONNECTION_HASH_ANNOTATION, wanted.hash.clone()),
     ];
     let mut all = present.clone();
     for (key, value) in ours {
@@ -200,7 +201,7 @@ fn annotations(present: &BTreeMap<String, String>, content: &Content) -> BTreeMa
 
 /// Everything that is in the Secret. `type` and `provider` are the specification's, whatever a credential's parts are
 /// called.
-fn data(content: &Content, credential: Credential) -> BTreeMap<String, ByteString> {
+fn data(wanted: &Content, credential: Credential) -> BTreeMap<String, ByteString> {
     let mut data = match credential {
         Credential::Nothing => BTreeMap::new(),
         Credential::Static(values) => {
@@ -211,8 +212,8 @@ fn data(content: &Content, credential: Credential) -> BTreeMap<String, ByteStrin
             (keys::TOKEN_TYPE.to_owned(), ByteString(BEARER.into())),
         ]),
     };
-    let expires_at = content.expires_at.map(|time| (keys::EXPIRES_AT.to_owned(), time.to_string()));
-    for (key, value) in content.plain.clone().into_iter().chain(expires_at) {
+    let expires_at = wanted.expires_at.map(|time| (keys::EXPIRES_AT.to_owned(), time.to_string()));
+    for (key, value) in wanted.plain.clone().into_iter().chain(expires_at) {
         let own = [keys::TYPE, keys::PROVIDER].contains(&key.as_str());
         if own || !data.contains_key(&key) {
             data.insert(key, ByteString(value.into_bytes()));

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use crate::api::ConsentRequest;
 use crate::api::consent_request::{ConsentRequestStatus, Phase};
+use crate::cluster::effects;
 use crate::cluster::record::{self, Recorded};
 use crate::domain::connection::{Blocked, Observed, Prepared, prepare_anew};
 use crate::domain::consent::{self, LinkRefusal, terms_of};
@@ -19,7 +20,7 @@ use crate::domain::folder::Territory;
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, ConsentSession, s256};
 use crate::oauth::{self, Attempt};
-use crate::ports::{Arrival, Clock, ConsentDesk, ConsentLink, Departure, Invitation, VisitRefusal};
+use crate::ports::{Arrival, Clock, ConsentDesk, ConsentLink, Departure, Invitation, Receipt, VisitRefusal};
 
 use super::FIELD_MANAGER;
 use super::snapshot::Snapshots;
@@ -174,9 +175,12 @@ impl Desk {
         if !self.record(request, &returned).await? {
             return Err(VisitRefusal::Link(LinkRefusal::Used));
         }
-        let port = request.spec.loopback_port.and_then(|port| u16::try_from(port).ok()).unwrap_or_default();
-        let location = oauth::loopback_address(port, &SecretString::from(text));
-        Ok(Arrival { uid: uid.to_owned(), location })
+        let port = request.spec.loopback_port.and_then(|port| u16::try_from(port).ok());
+        let receipt = match port {
+            Some(port) => Receipt::Brought(oauth::loopback_address(port, &SecretString::from(text))),
+            None => Receipt::Entered(text),
+        };
+        Ok(Arrival { uid: uid.to_owned(), receipt })
     }
 }
 
@@ -226,6 +230,13 @@ fn session(
         let failure = fault.failure();
         VisitRefusal::Blocked(Blocked { reason: failure.reason, message: failure.message })
     })?;
+    if !effects::reach(observed).covers(&location) {
+        let message = "no policy lets a person be sent there with that OAuth app; an administrator can look at the policies";
+        return Err(VisitRefusal::Blocked(Blocked {
+            reason: Reason::HostNotAllowed,
+            message: message.to_owned(),
+        }));
+    }
     let Attempt { state, nonce, verifier } = attempt;
     let session = ConsentSession {
         namespace: observed.namespace().to_owned(),

@@ -10,6 +10,7 @@ use crate::cluster::effects::{self, StoredConsent};
 use crate::cluster::{Context, Error};
 use crate::domain::connection::{Blocked, Observed, Prepared, prepare_anew};
 use crate::domain::consent::{self, not_redeemed};
+use crate::domain::policy::consent_violation;
 use crate::domain::reason::Reason;
 use crate::envelope::{ConsentResult, TokenRecord};
 use crate::oauth::{self, ClientCredentials, Failure, TokenGrant};
@@ -39,7 +40,7 @@ pub(super) async fn redeem(
         effects::hold(context, observed).await?;
     }
     let started = Instant::now();
-    let record = match exchange(context, request, observed, &prepared, result).await? {
+    let (record, client) = match exchange(context, request, observed, &prepared, result).await? {
         Ok(record) => record,
         Err(failure) => {
             context.telemetry.token_requested(failure.reason.as_str(), started.elapsed());
@@ -47,6 +48,20 @@ pub(super) async fn redeem(
         }
     };
     context.telemetry.token_requested("Succeeded", started.elapsed());
+    let policy = &observed.policy;
+    if let Some(blocked) = consent_violation(record.account.as_deref(), prepared.definition, policy) {
+        // It is not kept, and as far as that depends on us it is of no use to anybody else.
+        if let Err(cause) = effects::revoke_tokens(context, observed, &prepared, &client, &record).await {
+            tracing::warn!(
+                name = observed.name(),
+                namespace = observed.namespace(),
+                cause,
+                "cannot revoke a token"
+            );
+        }
+        let message = format!("{}; the token was not kept; {}", blocked.message, consent::again(request));
+        return Ok(Err(Blocked { message, ..blocked }));
+    }
     let uid = request.metadata.uid.as_deref().unwrap_or_default();
     Ok(match effects::store_consent(context, &observed.connection, &record, uid).await? {
         StoredConsent::Stored(_) => Ok(()),
@@ -66,7 +81,7 @@ async fn exchange(
     observed: &Observed,
     prepared: &Prepared<'_>,
     result: &ConsentResult,
-) -> Result<Result<TokenRecord, Failure>, Error> {
+) -> Result<Result<(TokenRecord, ClientCredentials), Failure>, Error> {
     let client = effects::client(context, observed).await?;
     let Some(client) = client.filter(|client| Some(&client.id) == prepared.client_id.as_ref()) else {
         let message = "The OAuth client changed meanwhile; nothing was sent.";
@@ -76,7 +91,7 @@ async fn exchange(
     let person = request.spec.requester.as_ref().map(|requester| requester.username.clone());
     Ok(granted.and_then(|(grant, issued_at)| {
         let account = account(prepared, &client, result, &grant, issued_at)?;
-        Ok(TokenRecord {
+        let record = TokenRecord {
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
             issued_at,
@@ -84,13 +99,14 @@ async fn exchange(
             refresh_token_expires_at: grant.refresh_token_expires_at,
             granted_scopes: grant.granted_scopes,
             requested_scopes: prepared.scopes.clone(),
-            client_id: client.id,
+            client_id: client.id.clone(),
             auth_type: prepared.method.auth_type().to_string(),
             targets: prepared.targets.clone(),
             authenticated_by: person,
             account,
             answers: observed.reauthenticate_at(),
-        })
+        };
+        Ok((record, client))
     }))
 }
 

@@ -60,6 +60,7 @@ pub(in crate::cluster) async fn exchange(
         Ok(request) => request,
         Err(fault) => return Some(Err(fault.failure())),
     };
+    let request = super::bounded(observed, request);
     let host = request.host_and_port();
     let now = context.clock.now();
     let response = match context.provider.send(request, Some(deadline)).await {

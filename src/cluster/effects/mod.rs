@@ -14,8 +14,8 @@ mod tests;
 use std::time::Instant;
 
 use crate::api::connection::FailureClass;
-use crate::domain::connection::{AttemptFailure, Observed};
-use crate::oauth::message::{Request, Response};
+use crate::domain::connection::{AttemptFailure, Observed, host_lists};
+use crate::oauth::message::{Reach, Request, Response};
 use crate::oauth::{self, Failure};
 
 use super::Context;
@@ -25,16 +25,27 @@ pub(super) use finalizer::{hold, let_go};
 pub(super) use grant::{client, exchange};
 pub(super) use metadata::fetch_metadata;
 pub(super) use probe::probe;
-pub(super) use revoke::revoke;
+pub(super) use revoke::{revoke, revoke_tokens};
 pub(super) use token::request_token;
 
 /// Sends a request while this replica leads. `None` where our own side holds it back for now.
 async fn send(context: &Context, observed: &Observed, request: Request) -> Option<Result<Response, Failure>> {
+    let request = bounded(observed, request);
     match context.provider.send(request, Some(deadline(context)?)).await {
         Ok(response) => Some(Ok(response)),
         Err(failure) if failure.is_postponed() => None,
         Err(failure) => Some(Err(Failure::from_send(&failure, &observed.settings.egress_addresses))),
     }
+}
+
+/// A request that goes where the Connection's policies let it go, whatever was decided before.
+pub(super) fn bounded(observed: &Observed, request: Request) -> Request {
+    Request { reach: reach(observed), ..request }
+}
+
+/// Where requests of a Connection may go.
+pub(super) fn reach(observed: &Observed) -> Reach {
+    Reach { exceptions: observed.policy.egress_exceptions.clone(), host_lists: host_lists(observed) }
 }
 
 fn attempt_failure(failure: Failure) -> AttemptFailure {

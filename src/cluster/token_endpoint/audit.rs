@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
@@ -22,18 +22,55 @@ use crate::domain::reason::Reason;
 /// An Event about one Connection and one `ServiceAccount` is published at most this often.
 const EVENT_GAP: Duration = Duration::from_hours(1);
 
-/// Pairs of Connection and `ServiceAccount` that are remembered for it.
+/// The same refusal of the same `ServiceAccount` is a line of the log at most this often. All of them are counted.
+const REFUSAL_GAP: Duration = Duration::from_secs(10);
+
+/// What is remembered of it at most.
 const LIMIT: usize = 50_000;
+
+/// What is not to be told too often.
+struct Seldom {
+    gap: Duration,
+    told: Mutex<HashMap<String, Instant>>,
+}
+
+impl Seldom {
+    fn new(gap: Duration) -> Self {
+        Self { gap, told: Mutex::default() }
+    }
+
+    /// Whether it is time to tell this, which then counts as told.
+    fn is_due(&self, what: &str, now: Instant) -> bool {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(what).is_some_and(|last| now.duration_since(*last) < self.gap) {
+            return false;
+        }
+        if told.len() >= LIMIT {
+            told.retain(|_, last| now.duration_since(*last) < self.gap);
+            if told.len() >= LIMIT {
+                return false;
+            }
+        }
+        told.insert(what.to_owned(), now);
+        true
+    }
+}
 
 /// Writes down what was handed out.
 pub(super) struct Audit {
-    pub client: Client,
+    client: Client,
     /// This replica.
-    pub identity: String,
-    pub told: Arc<Mutex<HashMap<String, Instant>>>,
+    identity: String,
+    events: Seldom,
+    refusals: Seldom,
 }
 
 impl Audit {
+    pub(super) fn new(client: Client, identity: &str) -> Self {
+        let (events, refusals) = (Seldom::new(EVENT_GAP), Seldom::new(REFUSAL_GAP));
+        Self { client, identity: identity.to_owned(), events, refusals }
+    }
+
     /// A credential was handed out.
     pub(super) fn handed_out(
         &self,
@@ -57,11 +94,35 @@ impl Audit {
         self.event(caller, connection, now);
     }
 
+    /// Nothing was handed out to somebody who is known.
+    pub(super) fn refused(&self, (caller, source): (&Caller, IpAddr), wanted: &Wanted, why: &Blocked) {
+        let (binding, user) = through(wanted);
+        let connection = match wanted {
+            Wanted::Connection { namespace, name } => Some(format!("{namespace}/{name}")),
+            Wanted::Binding { .. } => None,
+        };
+        let service_account = format!("{}/{}", caller.namespace, caller.service_account);
+        let what = format!("{service_account} {wanted:?} {}", why.reason);
+        if !self.refusals.is_due(&what, Instant::now()) {
+            return;
+        }
+        tracing::info!(
+            service_account,
+            pod = caller.pod,
+            %source,
+            connection,
+            binding,
+            user,
+            reason = %why.reason,
+            "no credential was handed out"
+        );
+    }
+
     /// Published beside the answer: nobody waits for it.
     fn event(&self, caller: &Caller, connection: &Connection, now: Timestamp) {
         let account = format!("{}/{}", caller.namespace, caller.service_account);
         let key = format!("{}/{account}", connection.uid().unwrap_or_default());
-        if !self.is_due(&key, Instant::now()) {
+        if !self.events.is_due(&key, Instant::now()) {
             return;
         }
         let event = event(caller, connection, (&key, &self.identity), now);
@@ -78,40 +139,6 @@ impl Audit {
             }
         });
     }
-
-    fn is_due(&self, key: &str, now: Instant) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.get(key).is_some_and(|last| now.duration_since(*last) < EVENT_GAP) {
-            return false;
-        }
-        if told.len() >= LIMIT {
-            told.retain(|_, last| now.duration_since(*last) < EVENT_GAP);
-            if told.len() >= LIMIT {
-                return false;
-            }
-        }
-        told.insert(key.to_owned(), now);
-        true
-    }
-}
-
-/// Nothing was handed out to somebody who is known.
-pub(super) fn refused((caller, source): (&Caller, IpAddr), wanted: &Wanted, why: &Blocked) {
-    let (binding, user) = through(wanted);
-    let connection = match wanted {
-        Wanted::Connection { namespace, name } => Some(format!("{namespace}/{name}")),
-        Wanted::Binding { .. } => None,
-    };
-    tracing::info!(
-        service_account = format!("{}/{}", caller.namespace, caller.service_account),
-        pod = caller.pod,
-        %source,
-        connection,
-        binding,
-        user,
-        reason = %why.reason,
-        "no credential was handed out"
-    );
 }
 
 /// Through which binding, and for whom; quoted, because a user's name may be any text.
@@ -154,5 +181,62 @@ fn event(caller: &Caller, connection: &Connection, (key, identity): (&str, &str)
         reporting_controller: Some("liaison".to_owned()),
         reporting_instance: Some(identity.chars().take(128).collect()),
         ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::authentication::v1::UserInfo;
+
+    use super::*;
+    use crate::api::ConnectionSpec;
+
+    #[test]
+    fn the_same_is_told_once_in_a_while_and_something_else_at_once() {
+        let seldom = Seldom::new(Duration::from_secs(10));
+        let start = Instant::now();
+        assert!(seldom.is_due("a", start));
+        assert!(!seldom.is_due("a", start + Duration::from_millis(9_999)));
+        assert!(seldom.is_due("b", start));
+        assert!(seldom.is_due("a", start + Duration::from_secs(10)));
+        assert!(!seldom.is_due("a", start + Duration::from_secs(19)));
+    }
+
+    #[test]
+    fn what_was_told_does_not_fill_memory() {
+        let seldom = Seldom::new(Duration::from_secs(10));
+        let start = Instant::now();
+        for number in 0..LIMIT {
+            assert!(seldom.is_due(&number.to_string(), start));
+        }
+        assert!(!seldom.is_due("one more", start));
+        assert!(seldom.is_due("one more", start + Duration::from_secs(10)));
+        assert_eq!(seldom.told.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_event_of_an_hour_has_one_name_whoever_publishes_it() {
+        let caller = Caller {
+            namespace: "team".to_owned(),
+            service_account: "worker".to_owned(),
+            pod: None,
+            user: UserInfo::default(),
+        };
+        let mut connection = Connection::new("crm", ConnectionSpec::default());
+        connection.metadata.namespace = Some("team".to_owned());
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let name = |identity, key, second| {
+            event(&caller, &connection, (key, identity), at(second)).metadata.name.unwrap()
+        };
+        assert_eq!(name("one", "uid/team/worker", 3_600), name("two", "uid/team/worker", 7_199));
+        assert_ne!(name("one", "uid/team/worker", 3_600), name("one", "uid/team/worker", 7_200));
+        assert_ne!(name("one", "uid/team/worker", 3_600), name("one", "uid/team/other", 3_600));
+        let event = event(&caller, &connection, ("uid/team/worker", "one"), at(0));
+        let related = event.related.unwrap();
+        assert_eq!(
+            (related.kind.as_deref(), related.name.as_deref()),
+            (Some("ServiceAccount"), Some("worker"))
+        );
+        assert_eq!(event.note.as_deref(), Some(Reason::CredentialHandedOut.note()));
     }
 }

@@ -93,9 +93,12 @@ impl Held {
         credential
     }
 
-    /// Drops the credential of a Connection that is gone, or that hands out nothing any more.
-    pub(super) fn forget(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    /// Drops what is held for a Connection, if it offers something else now, or nothing.
+    pub(super) fn keep_only(&self, uid: &str, form: Option<Form>) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.get(uid).is_some_and(|entry| Some(entry.edition.form) != form) {
+            entries.remove(uid);
+        }
     }
 }
 
@@ -150,14 +153,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_forgotten_is_dropped() {
+    async fn what_is_no_longer_offered_is_dropped_also_if_nobody_asks() {
         let held = Held::default();
-        let credential = token(None);
-        let dropped = Arc::downgrade(&credential);
-        let _: Result<_, ()> = held.get("uid", TOKEN, at(0), async { Ok(credential) }).await;
-        assert!(dropped.upgrade().is_some());
-        held.forget("uid");
-        assert!(dropped.upgrade().is_none());
+        let next = Form::Token { sequence: 2 };
+        for offered in [None, Some(next), Some(Form::Static)] {
+            let credential = token(None);
+            let dropped = Arc::downgrade(&credential);
+            let _: Result<_, ()> = held.get("uid", TOKEN, at(0), async { Ok(credential) }).await;
+            held.keep_only("other", None);
+            held.keep_only("uid", Some(TOKEN.form));
+            assert!(dropped.upgrade().is_some());
+            held.keep_only("uid", offered);
+            assert!(dropped.upgrade().is_none(), "{offered:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::api::names::GROUP;
 use crate::api::{Connection, Connector, ProcessBinding};
 use crate::domain::folder::Territory;
-use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Refusal, StaticHandOut, Wanted};
+use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Offer, Refusal, StaticHandOut, Wanted};
 use crate::domain::reason::Reason;
 use crate::envelope::Keyring;
 use crate::oauth::service_account;
@@ -87,19 +87,29 @@ impl Desk {
             audience: audience.to_owned(),
             connectors: kept(watch::objects(Api::all(client.clone())), tasks, {
                 let definitions = Arc::clone(&definitions);
-                move |gone: &Guarded<Connector>| definitions.forget(&gone.uid().unwrap_or_default())
+                move |changed: &Guarded<Connector>, gone| {
+                    if gone {
+                        definitions.forget(&changed.uid().unwrap_or_default());
+                    }
+                }
             }),
-            connections: kept(watch::objects_in(client, territory), tasks, {
+            connections: kept(watch::reduced_in(client, territory, hand_out::reduce), tasks, {
                 let held = Arc::clone(&held);
-                move |gone: &Guarded<Connection>| held.forget(&gone.uid().unwrap_or_default())
+                move |changed: &Guarded<Connection>, gone| {
+                    let connection = changed.0.as_ref().ok().filter(|_| !gone);
+                    let offered = connection
+                        .and_then(|connection| hand_out::judge(connection, &StaticHandOut::Allowed).ok());
+                    let form = offered.map(|offer| offer.form);
+                    held.keep_only(&changed.uid().unwrap_or_default(), form);
+                }
             }),
-            bindings: kept(watch::objects_in(client, territory), tasks, |_| {}),
+            bindings: kept(watch::objects_in(client, territory), tasks, |_, _| {}),
             definitions,
             limits: Limits::default(),
             callers: Remembered::new(REVIEW_LIFETIME),
             rights: Remembered::new(REVIEW_LIFETIME),
             held,
-            audit: Audit { client: client.clone(), identity: identity.to_owned(), told: Arc::default() },
+            audit: Audit::new(client.clone(), identity),
             client: client.clone(),
         }
     }
@@ -168,8 +178,13 @@ impl Desk {
                 let (bound, binding) = (bound.map_err(binding_fault)?, binding);
                 let Bound { namespace, name, uid: _ } = &bound;
                 if !self.may_use(asker, namespace, name).await? {
-                    let account = &asker.caller.service_account;
-                    return Err(NotHandedOut::NotAccessible(hand_out::lacks_use(account, namespace)));
+                    // Of another folder's connections nobody is told more than that.
+                    let caller = &asker.caller;
+                    return Err(NotHandedOut::NotAccessible(if *namespace == caller.namespace {
+                        hand_out::lacks_use(&caller.service_account, namespace)
+                    } else {
+                        hand_out::not_accessible(namespace, name)
+                    }));
                 }
                 let fits = |connection: &Connection| {
                     binding.map_or(Ok(()), |binding| hand_out::fits(binding, &bound, connection))
@@ -206,10 +221,7 @@ impl Desk {
 
     async fn read(&self, connection: &Connection) -> Result<HandedOut, NotHandedOut> {
         let uid = connection.uid().unwrap_or_default();
-        let offer = hand_out::judge(connection, &StaticHandOut::recorded(connection)).map_err(|refusal| {
-            self.held.forget(&uid);
-            refused(refusal)
-        })?;
+        let offer = offered(connection).map_err(refused)?;
         let now = self.clock.now();
         let edition = Edition { form: offer.form, generation: connection.metadata.generation };
         let source = Source {
@@ -254,12 +266,16 @@ impl TokenDesk for Desk {
                 | NotHandedOut::Refused(why)
                 | NotHandedOut::Waiting(why) = &refusal
                 {
-                    audit::refused(who, &wanted, why);
+                    self.audit.refused(who, &wanted, why);
                 }
                 Err(refusal)
             }
         }
     }
+}
+
+fn offered(connection: &Connection) -> Result<Offer, Refusal> {
+    hand_out::judge(connection, &StaticHandOut::recorded(connection))
 }
 
 fn refused(refusal: Refusal) -> NotHandedOut {

@@ -1,15 +1,19 @@
 //! Whom a change concerns: names of the objects to look at again.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{Lookup, ObjectRef, Store};
 use kube::{Resource, ResourceExt};
 
+use crate::api::connection_policy::ConnectorDefaults;
 use crate::api::consent_request::Phase;
 use crate::api::names::{BINDING_LABEL, TOKEN_LABEL};
-use crate::api::{Connection, ConsentRequest, Folder, ProcessBinding};
+use crate::api::{Connection, ConnectionPolicy, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::binding;
 use crate::domain::connection::refers_to_secret;
+use crate::domain::policy;
 
 use super::Guarded;
 
@@ -36,25 +40,57 @@ pub fn connections_of_connector(
     connections_where(connections, |connection| connection.spec.connector_ref.name == connector)
 }
 
-/// Connections in the namespace that a Folder asks for.
+/// Connections in the namespace that a Folder asks for; where there are policies, also those of the folders below it,
+/// because these are selected by what stands above.
 pub fn connections_of_folder(
     connections: &Store<Guarded<Connection>>,
+    folders: &Store<Guarded<Folder>>,
+    policies: &Store<Guarded<ConnectionPolicy>>,
     folder: &Guarded<Folder>,
 ) -> Concerned<Connection> {
-    let Ok(folder) = &folder.0 else { return Vec::new() };
-    let namespace = Some(folder.namespace_name());
-    connections_where(connections, |connection| connection.metadata.namespace.as_deref() == namespace)
+    let name = folder.name_any();
+    let mut namespaces: BTreeSet<String> =
+        folder.0.iter().map(|folder| folder.namespace_name().to_owned()).collect();
+    if !policies.state().is_empty() {
+        let folders = folders.state();
+        let folders: Vec<&Folder> = folders.iter().filter_map(|object| object.0.as_ref().ok()).collect();
+        let below = policy::below(&name, &folders);
+        namespaces.extend(below.iter().map(|folder| folder.namespace_name().to_owned()));
+    }
+    connections_where(connections, |connection| {
+        connection.metadata.namespace.as_ref().is_some_and(|namespace| namespaces.contains(namespace))
+    })
 }
 
-/// Connections that read a Secret.
+/// Connections that read a Secret: those that name it themselves, and where it lies in the operator's namespace, those on
+/// the Connectors that a policy lends it to.
 pub fn connections_of_secret(
     connections: &Store<Guarded<Connection>>,
+    policies: &Store<Guarded<ConnectionPolicy>>,
+    operator_namespace: &str,
     secret: &PartialObjectMeta<Secret>,
 ) -> Concerned<Connection> {
     let (name, namespace) = (secret.name_any(), secret.meta().namespace.clone());
+    let lent_to = if namespace.as_deref() == Some(operator_namespace) {
+        policies
+            .state()
+            .iter()
+            .filter_map(|object| object.0.as_ref().ok())
+            .flat_map(|policy| lent_to(policy, &name))
+            .collect()
+    } else {
+        BTreeSet::new()
+    };
     connections_where(connections, |connection| {
-        connection.metadata.namespace == namespace && refers_to_secret(connection, &name)
+        let names_it = connection.metadata.namespace == namespace && refers_to_secret(connection, &name);
+        names_it || lent_to.contains(&connection.spec.connector_ref.name)
     })
+}
+
+/// Connectors to which a policy lends a Secret.
+fn lent_to(policy: &ConnectionPolicy, secret: &str) -> Vec<String> {
+    let names_it = |entry: &&ConnectorDefaults| entry.secrets().any(|name| name == secret);
+    policy.spec.defaults.iter().filter(names_it).map(|entry| entry.connector.clone()).collect()
 }
 
 /// The Connection whose token record a Secret holds.
@@ -87,6 +123,11 @@ pub fn connection_of_consent(
 /// All Connections: which of them a policy governs depends on the folder tree.
 pub fn all_connections(connections: &Store<Guarded<Connection>>) -> Concerned<Connection> {
     connections_where(connections, |_| true)
+}
+
+/// All policies: what they name are folders, Connectors and Secrets.
+pub fn all_policies(policies: &Store<Guarded<ConnectionPolicy>>) -> Concerned<ConnectionPolicy> {
+    policies.state().iter().map(|object| object.to_object_ref(())).collect()
 }
 
 /// All folders; a folder's path and its claim to a namespace depend on the others.
@@ -126,13 +167,12 @@ pub fn bindings_of_connection(
     bindings_where(bindings, |binding| binding::concerns(binding, connection))
 }
 
-/// ProcessBindings of connections that read a Secret.
+/// ProcessBindings of these connections.
 pub fn bindings_of_credentials(
     bindings: &Store<Guarded<ProcessBinding>>,
     connections: &Store<Guarded<Connection>>,
-    secret: &PartialObjectMeta<Secret>,
+    using: &[ObjectRef<Guarded<Connection>>],
 ) -> Concerned<ProcessBinding> {
-    let using = connections_of_secret(connections, secret);
     let using: Vec<_> = using.iter().filter_map(|reference| connections.get(reference)).collect();
     bindings_where(bindings, |one| {
         using.iter().any(|connection| {

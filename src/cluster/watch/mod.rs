@@ -129,6 +129,29 @@ where
     watched(Places::of(client, territory), &config())
 }
 
+/// The same with less of each object kept.
+pub fn reduced_in<K>(
+    client: &Client,
+    territory: &Territory,
+    reduce: impl Fn(&mut K) + Clone + Send + 'static,
+) -> Watched<Guarded<K>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (store, writer) = store();
+    let changes = events(Places::of(client, territory), &config(), &store)
+        .modify(move |object: &mut Guarded<K>| {
+            if let Ok(object) = &mut object.0 {
+                reduce(object);
+            }
+        })
+        .reflect(writer)
+        .touched_objects()
+        .boxed();
+    Watched { store, changes }
+}
+
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
 /// wrote ourselves.
 pub fn relevant<K>(
@@ -221,11 +244,11 @@ where
     .boxed()
 }
 
-/// Reads a watch into its store for as long as the tasks live, and tells what is gone.
+/// Reads a watch into its store for as long as the tasks live, and tells of each change, and whether the object is gone.
 pub(super) fn kept<K>(
     watched: Watched<Guarded<K>>,
     tasks: &mut JoinSet<()>,
-    forget: impl Fn(&Guarded<K>) + Send + 'static,
+    tell: impl Fn(&Guarded<K>, bool) + Send + 'static,
 ) -> Store<Guarded<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
@@ -234,11 +257,8 @@ where
     tasks.spawn(async move {
         while let Some(change) = changes.next().await {
             match change {
-                Ok(object) if store.get(&ObjectRef::from_obj(&object)).is_none() => forget(&object),
-                Ok(_) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "a watch was interrupted and is begun again");
-                }
+                Ok(object) => tell(&object, store.get(&ObjectRef::from_obj(&object)).is_none()),
+                Err(error) => tracing::warn!(%error, "a watch was interrupted and is begun again"),
             }
         }
     });

@@ -96,6 +96,18 @@ fn was_authenticated(observed: &Observed) -> bool {
     }
 }
 
+/// Lists of hosts, each of which has to cover every host that a request for the Connection goes to, whatever was decided
+/// before: what is lent, and where policies suspend, has no other way to go.
+pub fn host_lists(observed: &Observed) -> Vec<Vec<String>> {
+    let spec = &observed.connection.spec;
+    let policy = &observed.policy;
+    let lends = prepare::chosen(observed).is_none_or(|(_, method)| policy::lends(spec, method, policy));
+    let entry = policy.default.as_ref().filter(|said| lends && said.what.secrets().next().is_some());
+    let of_entry = entry.map(|said| said.what.allowed_hosts.clone());
+    let lists = policy.host_lists().filter(|_| policy.enforcement() == Enforcement::Suspend);
+    of_entry.into_iter().chain(lists.map(|said| said.what.clone())).collect()
+}
+
 /// The condition PolicyAllowed.
 pub(super) fn verdict(observed: &Observed, prepared: Result<&Prepared<'_>, &Blocked>) -> Verdict {
     let blocked = match prepared {

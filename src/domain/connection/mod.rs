@@ -29,6 +29,7 @@ use super::policy::{self, Violation};
 use super::reason::{Fixer, Reason};
 
 pub use beside::display_name_taken;
+pub use governance::host_lists;
 pub(in crate::domain) use governance::is_by_policy;
 pub use learn::{AttemptFailure, Outcome, ProbeOutcome, VerificationOutcome, decide_again, learn};
 pub(super) use observed::digest_of;

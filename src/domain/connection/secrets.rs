@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::api::AuthType;
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
-use crate::api::oauth2::ClientAuthentication;
 use crate::catalogue::{Definition, Method};
 use crate::domain::policy::{self, SecretChoice};
 use crate::domain::reason::Reason;
@@ -57,9 +57,8 @@ pub(super) fn oauth_client(
         Part { field: "spec.oauthApp.secretRef", choice, observed, reason: Reason::ClientCredentialsMissing };
     let missing = |blocked: Blocked| Blocked { message: blocked.message + &hint, ..blocked };
     let found = part.usable(&observed.oauth_app).map_err(missing)?;
-    let public =
-        method.oauth2().is_some_and(|oauth2| oauth2.client_authentication == ClientAuthentication::None);
-    let keys: &[&str] = if public { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
+    let keys: &[&str] =
+        if method.is_public_client() { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
     part.require_keys(found, &keys, &hint)?;
     match &observed.oauth_app {
@@ -84,7 +83,9 @@ impl Part<'_> {
         let message = match secret {
             SecretState::Found { name, fingerprints, .. } => return Ok((name, fingerprints)),
             SecretState::NotReferenced => format!(
-                "{field} is not set; name a Secret of namespace \"{namespace}\" with the label {CREDENTIALS_LABEL}: \"true\""
+                "{field} is not set; name a Secret of namespace \"{namespace}\" with the label {CREDENTIALS_LABEL}: \
+                 \"true\"{}",
+                self.or_by_policy()
             ),
             _ if let Some(by) = self.lent_by() => return Err(self.not_lent(by)),
             SecretState::NotFound(name) => format!(
@@ -122,6 +123,15 @@ impl Part<'_> {
                 missing.join(", "),
             ),
         ))
+    }
+
+    /// Who has no OAuth client need not register one where the organisation has.
+    fn or_by_policy(&self) -> &'static str {
+        let brings_own = self.observed.connection.spec.auth_type == Some(AuthType::OAuth2BringYourOwnApp);
+        if self.reason != Reason::ClientCredentialsMissing || brings_own {
+            return "";
+        }
+        ", or ask whether a ConnectionPolicy can lend the organisation's"
     }
 
     fn lent_by(&self) -> Option<&str> {

@@ -64,7 +64,7 @@ pub(super) fn check(observed: &ObservedConsent, now: Timestamp) -> Result<(), En
             ),
         ));
     }
-    if spec.loopback_port.is_none() {
+    if spec.loopback_port.is_none() && !connection.policy.allows_code_entry() {
         return Err(blocked(
             Reason::CodeEntryNotAllowed,
             "the browser has to run on the machine of the command: no policy allows to enter a code by hand",

@@ -4,8 +4,9 @@
 //! suspended, or goes.
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::api::connection::ConnectionStatus;
+use crate::api::connection::{ConnectionStatus, PolicyStatus, TokenStatus};
 use crate::api::{AuthType, Connection, ConnectionSpec};
 
 use super::conditions::{self, ConditionType, Status};
@@ -122,6 +123,35 @@ pub struct RecordedToken {
     pub sequence: i64,
     /// When it stops being valid; absent where it does not.
     pub expires_at: Option<Timestamp>,
+}
+
+/// Leaves of a Connection what a judgement looks at, and its name in Events, so that many of them need little memory.
+pub fn reduce(connection: &mut Connection) {
+    let metadata = &mut connection.metadata;
+    (metadata.annotations, metadata.labels, metadata.owner_references) = (None, None, None);
+    let spec = &connection.spec;
+    connection.spec = ConnectionSpec {
+        connector_ref: spec.connector_ref.clone(),
+        credentials: spec.credentials.clone(),
+        suspend: spec.suspend,
+        ..ConnectionSpec::default()
+    };
+    let Some(status) = connection.status.take() else { return };
+    let ready = |condition: &Condition| condition.type_ == ConditionType::Ready.as_str();
+    connection.status = Some(ConnectionStatus {
+        auth_type: status.auth_type,
+        account: status.account,
+        authentication: status.authentication,
+        base_url: status.base_url,
+        credential_source: status.credential_source,
+        policy: status.policy.map(|policy| PolicyStatus {
+            static_hand_out_denied_by: policy.static_hand_out_denied_by,
+            ..PolicyStatus::default()
+        }),
+        token: status.token.map(|token| TokenStatus { sequence: token.sequence, ..TokenStatus::default() }),
+        conditions: status.conditions.into_iter().filter(ready).collect(),
+        ..ConnectionStatus::default()
+    });
 }
 
 /// Judges a Connection by what is recorded of it.

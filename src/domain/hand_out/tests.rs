@@ -3,7 +3,8 @@ use rstest::rstest;
 
 use super::*;
 use crate::api::ConnectionSpec;
-use crate::api::connection::{AuthenticationStatus, TokenStatus};
+use crate::api::connection::{AuthenticationStatus, PolicyStatus, TokenStatus};
+use crate::api::schema::SecretSource;
 use crate::domain::conditions::{Verdict, merge};
 
 const NOW: i64 = 1_000;
@@ -187,4 +188,36 @@ fn a_token_in_its_last_second_is_of_no_use() {
     assert_eq!(lasting("crm", Some(end), end - SignedDuration::from_secs(1)), Ok(()));
     assert!(lasting("crm", Some(end), end - SignedDuration::from_millis(999)).is_err());
     assert_eq!(lasting("crm", None, end), Ok(()));
+}
+
+#[test]
+fn what_is_left_of_a_connection_is_judged_as_before() {
+    let mut suspended = ready(AuthType::APIKey);
+    suspended.spec.suspend = true;
+    let mut awaiting =
+        connection(AuthType::OAuth2AuthorizationCode, Verdict::no(Reason::AwaitingAuthentication, ""));
+    awaiting.status.as_mut().unwrap().authentication =
+        Some(AuthenticationStatus { url: Some(PAGE.to_owned()), ..AuthenticationStatus::default() });
+    let mut denied = ready(AuthType::Basic);
+    let denied_by = Some("strict".to_owned());
+    denied.status.as_mut().unwrap().policy =
+        Some(PolicyStatus { static_hand_out_denied_by: denied_by, ..PolicyStatus::default() });
+    let mut lent = ready(AuthType::APIKey);
+    lent.status.as_mut().unwrap().credential_source = Some("Policy/acme".to_owned());
+    let mut unseen = ready(AuthType::None);
+    unseen.status = None;
+    let failing = connection(AuthType::APIKey, Verdict::no(Reason::CredentialsRejected, "why"));
+    let good = ready(AuthType::OAuth2ClientCredentials);
+    for mut before in [suspended, awaiting, denied, lent, unseen, failing, good] {
+        before.spec.credentials = Some(SecretSource::default());
+        let mut after = before.clone();
+        after.metadata.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+        after.spec.description = Some("long".to_owned());
+        reduce(&mut after);
+        let judged = |connection: &Connection| judge(connection, &StaticHandOut::recorded(connection));
+        assert_eq!(judged(&after), judged(&before));
+        // Where the Secret is decides who may hand out what is in it.
+        assert_eq!(after.spec.credentials, before.spec.credentials);
+        assert_eq!((after.metadata.annotations, after.spec.description), (None, None));
+    }
 }

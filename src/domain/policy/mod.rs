@@ -9,8 +9,9 @@
 //! - of enforcement, handOutStatic, accounts and consent the highest word counts, unless the policies that say it are
 //!   `overridable`: then the next word below does. At one depth a denial wins, and of equal ones the first by name.
 //!
-//! docs/adr/0018 says why.
+//! docs/adr/0019 says why.
 
+pub mod review;
 mod rules;
 mod selection;
 mod sources;
@@ -27,8 +28,8 @@ use crate::api::connection_policy::{AuthTypeRules, ConnectorDefaults, Enforcemen
 use crate::api::{AuthType, ConnectionPolicy};
 use crate::catalogue::hosts;
 
-pub use rules::{Violation, account_violation, violation};
-pub use selection::{Ancestry, FARTHEST, FolderNode, ancestry, owner_of};
+pub use rules::{Violation, account_violation, consent_violation, violation};
+pub use selection::{Ancestry, FARTHEST, FolderNode, ancestry, below, owner_of};
 pub(in crate::domain) use sources::for_method;
 pub use sources::{
     GivenParameters, SecretChoice, Whose, credentials, given_parameters, lends, names_own_secret, oauth_app,

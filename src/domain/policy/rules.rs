@@ -132,7 +132,7 @@ fn beyond_lists(targets: &[Target], policy: &EffectivePolicy) -> Option<Violatio
 }
 
 /// The hosts that no pattern covers, each with what would go there.
-fn beyond(targets: &[Target], allowed: &[String]) -> Option<String> {
+pub(super) fn beyond(targets: &[Target], allowed: &[String]) -> Option<String> {
     let mut named = Vec::new();
     for target in targets.iter().filter(|target| !hosts::any_covers(allowed, &target.host)) {
         named.push(format!("\"{}\" ({} requests)", target.host, target.purpose));
@@ -172,6 +172,26 @@ pub fn account_violation(account: &str, policy: &EffectivePolicy) -> Option<Bloc
         message: format!(
             "account \"{account}\" is not among those that policy \"{by}\" allows; authenticate with another one, or ask its \
              administrator"
+        ),
+    })
+}
+
+/// What policies do not allow about the account of a consent whose token has just been issued, as far as it can be known
+/// yet: from the ID token, or later from a request.
+pub fn consent_violation(
+    account: Option<&str>,
+    definition: &Definition,
+    policy: &EffectivePolicy,
+) -> Option<Blocked> {
+    if let Some(account) = account {
+        return account_violation(account, policy);
+    }
+    let by = policy.restricts_accounts()?;
+    let is_asked_for = definition.account_request().is_some();
+    (!is_asked_for).then(|| Blocked {
+        reason: Reason::AccountNotAllowed,
+        message: format!(
+            "policy \"{by}\" allows only some accounts, and the provider did not say which one this is"
         ),
     })
 }

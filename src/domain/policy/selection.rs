@@ -46,6 +46,22 @@ pub fn ancestry(name: &str, folders: &[&Folder]) -> Ancestry {
     Ancestry { folders: upwards, missing }
 }
 
+/// All folders below one.
+pub fn below<'a>(name: &str, folders: &[&'a Folder]) -> Vec<&'a Folder> {
+    let mut found: Vec<&Folder> = Vec::new();
+    let mut above = vec![name.to_owned()];
+    while let Some(parent) = above.pop() {
+        for folder in folders {
+            let is_child = folder.spec.parent_ref.as_ref().is_some_and(|reference| reference.name == parent);
+            if is_child && !found.iter().any(|known| known.metadata.name == folder.metadata.name) {
+                found.push(folder);
+                above.extend(folder.metadata.name.clone());
+            }
+        }
+    }
+    found
+}
+
 /// The folder that has a namespace, else the one that asks for it.
 pub fn owner_of<'a>(
     namespace: &str,

@@ -1,6 +1,6 @@
 //! English.
 
-use super::{Connected, Connection, Failures, Front, Message, MovingOn, Start, Texts};
+use super::{Code, Connected, Connection, Failures, Front, Message, MovingOn, Start, Texts};
 
 pub(super) static TEXTS: Texts = Texts {
     tag: "en",
@@ -32,6 +32,15 @@ pub(super) static TEXTS: Texts = Texts {
         connection: "Connection",
         account: "Account",
         close: "You can close this window.",
+    },
+    code: Code {
+        title: "Enter this code",
+        enter: "Type or paste it in the terminal where you ran `kubectl liaison connect`. It is good once, for what is \
+                left of ten minutes.",
+        warning_title: "Give it to nobody",
+        warning: "Whoever enters this code connects the application in your name. If you did not run \
+                  `kubectl liaison connect` yourself, or somebody asks you for the code, close this window: without \
+                  the code nothing happens.",
     },
     waiting: Message {
         title: "Almost done",

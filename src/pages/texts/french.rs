@@ -1,6 +1,6 @@
 //! French. Spaces before double punctuation do not break (U+00A0, and U+202F within guillemets).
 
-use super::{Connected, Connection, Failures, Front, Message, MovingOn, Start, Texts};
+use super::{Code, Connected, Connection, Failures, Front, Message, MovingOn, Start, Texts};
 
 pub(super) static TEXTS: Texts = Texts {
     tag: "fr",
@@ -33,6 +33,15 @@ pub(super) static TEXTS: Texts = Texts {
         connection: "Connexion",
         account: "Compte",
         close: "Vous pouvez fermer cette fenêtre.",
+    },
+    code: Code {
+        title: "Saisissez ce code",
+        enter: "Tapez-le ou collez-le dans le terminal où vous avez lancé `kubectl liaison connect`. Il ne sert qu’une \
+                fois, pendant ce qui reste de dix minutes.",
+        warning_title: "Ne le donnez à personne",
+        warning: "Quiconque saisit ce code connecte l’application en votre nom. Si vous n’avez pas lancé \
+                  `kubectl liaison connect` vous-même, ou si quelqu’un vous demande le code, fermez cette \
+                  fenêtre\u{a0}: sans le code, rien ne se passe.",
     },
     waiting: Message {
         title: "Presque terminé",

@@ -15,6 +15,7 @@ pub(super) struct Texts {
     pub(super) start: Start,
     pub(super) moving_on: MovingOn,
     pub(super) connected: Connected,
+    pub(super) code: Code,
     pub(super) waiting: Message,
     pub(super) expired: Message,
     pub(super) used: Message,
@@ -60,6 +61,14 @@ pub(super) struct Connected {
     pub(super) connection: &'static str,
     pub(super) account: &'static str,
     pub(super) close: &'static str,
+}
+
+/// The page that shows a code to enter.
+pub(super) struct Code {
+    pub(super) title: &'static str,
+    pub(super) enter: &'static str,
+    pub(super) warning_title: &'static str,
+    pub(super) warning: &'static str,
 }
 
 /// A page that is a title and some sentences.

@@ -151,9 +151,13 @@ fn is_navigation(headers: &HeaderMap) -> bool {
 fn receipt(query: &str) -> Option<String> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "receipt");
     let value = values.next()?.1.into_owned();
-    let fits = value.len() == RECEIPT_LENGTH
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    (fits && values.next().is_none()).then_some(value)
+    (is_receipt(&value) && values.next().is_none()).then_some(value)
+}
+
+/// Whether a text has the shape of a receipt.
+pub(super) fn is_receipt(text: &str) -> bool {
+    text.len() == RECEIPT_LENGTH
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 fn answer(status: StatusCode, page: Page) -> Response {

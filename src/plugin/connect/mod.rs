@@ -1,6 +1,7 @@
 //! `kubectl liaison connect`: a person authenticates a connection in the browser.
 
 mod browser;
+mod code;
 mod forward;
 mod loopback;
 mod outcome;
@@ -59,7 +60,7 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         Err(error) => return Err(given_up(&requests, &request_name, error).await),
     };
     let status = issued.status.clone().unwrap_or_default();
-    let (Some(url), Some(loopback)) = (status.url.as_deref(), loopback) else {
+    let Some(url) = status.url.as_deref() else {
         writeln!(session.output, "{}", outcome::failure(&issued))?;
         return Ok(false);
     };
@@ -73,16 +74,9 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
         Err(error) => return Err(given_up(&requests, &request_name, error).await),
     };
     let link = secret.link(url);
-    writeln!(
-        session.output,
-        "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n"
-    )?;
-    browser::open(&link);
-    writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
-    let serving =
-        Serving::new(requests.clone(), request_name.clone(), connections.clone(), connection.clone());
     let waiting = wait(&requests, &request_name, arguments.wait, stopped);
-    let waited = loopback.serve_while(serving, waiting).await;
+    let consent = (&requests, request_name.as_str(), &connection);
+    let waited = Box::pin(invite(session, consent, loopback, &link, waiting)).await?;
     drop(forwarded);
     match waited {
         Ok(ended) => finished(session, &connections, &connection, &ended?).await,
@@ -96,6 +90,32 @@ pub(super) async fn run(session: &mut Session<'_>, arguments: &Arguments) -> any
             Ok(false)
         }
     }
+}
+
+/// Tells the person where to go, and takes the receipt while they are under way: from their browser on this machine, or
+/// as a code.
+async fn invite<T>(
+    session: &mut Session<'_>,
+    (requests, request_name, connection): (&Api<ConsentRequest>, &str, &Connection),
+    loopback: Option<Loopback>,
+    link: &str,
+    waiting: impl Future<Output = Result<T, String>>,
+) -> anyhow::Result<Result<T, String>> {
+    let name = connection.metadata.name.as_deref().unwrap_or_default();
+    let Some(loopback) = loopback else {
+        let place = "in a browser of yours, on any machine";
+        writeln!(session.output, "Authenticate \"{name}\" {place}:\n\n  {link}\n")?;
+        return Ok(code::entered_while(requests, request_name, session.output, waiting).await);
+    };
+    writeln!(
+        session.output,
+        "Authenticate \"{name}\" in your browser; if it does not open by itself, open:\n\n  {link}\n"
+    )?;
+    browser::open(link);
+    writeln!(session.output, "Waiting for you; the link is good for ten minutes.")?;
+    let connections: Api<Connection> = Api::namespaced(session.client.clone(), &session.namespace);
+    let serving = Serving::new(requests.clone(), request_name.to_owned(), connections, connection.clone());
+    Ok(loopback.serve_while(serving, waiting).await)
 }
 
 /// An open request counts against its user, so that one of which nothing can come is taken back.

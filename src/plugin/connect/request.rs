@@ -92,6 +92,11 @@ fn phase(request: Option<&ConsentRequest>) -> Option<Phase> {
     request.and_then(|request| request.status.as_ref()).and_then(|status| status.phase)
 }
 
+/// Whether a request is in this phase.
+pub(super) async fn is_in(requests: &Api<ConsentRequest>, name: &str, wanted: Phase) -> bool {
+    requests.get_opt(name).await.is_ok_and(|request| phase(request.as_ref()) == Some(wanted))
+}
+
 /// Hands in what the browser brought.
 pub(super) async fn hand_in(requests: &Api<ConsentRequest>, name: &str, receipt: &str) -> kube::Result<()> {
     let patch = Patch::Merge(json!({ "spec": { "receipt": receipt } }));

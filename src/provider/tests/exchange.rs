@@ -41,6 +41,39 @@ async fn a_request_arrives_as_it_was_built() {
 }
 
 #[tokio::test]
+async fn s44_a_request_goes_to_no_host_that_its_policies_do_not_cover() {
+    let (listener, host) = listener().await;
+    let bench = Bench::allowing(&[&host]);
+    let bounded = |lists: &[&[&str]]| {
+        let host_lists =
+            lists.iter().map(|list| list.iter().map(|host| (*host).to_owned()).collect()).collect();
+        let reach = Reach { host_lists, ..Reach::default() };
+        Request { reach, ..request(&format!("http://{host}/token")) }
+    };
+    for lists in [&[&["login.example.com", "*.0.0.1"][..]][..], &[&["127.0.0.1"], &[]]] {
+        let sent = bench.provider.send(bounded(lists), None).await;
+        assert!(matches!(sent, Err(SendFailure::Denied { .. })), "{lists:?}");
+        assert_eq!(bench.last_class(), CallClass::Refused);
+    }
+    assert!(!was_reached(listener));
+}
+
+#[tokio::test]
+async fn an_exception_of_a_policy_is_for_its_own_requests_alone() {
+    let (listener, host) = listener().await;
+    let serving = tokio::spawn(axum::serve(listener, Router::new()).into_future());
+    let bench = Bench::allowing(&[]);
+    let (name, port) = host.rsplit_once(':').unwrap();
+    let exceptions = [(name.to_owned(), port.parse().unwrap())].into();
+    let reach = Reach { exceptions, ..Reach::default() };
+    let url = format!("http://{host}/token");
+    let sent = bench.provider.send(Request { reach, ..request(&url) }, None).await;
+    assert_eq!(sent.map(|response| response.status), Ok(404));
+    assert!(matches!(bench.send(&url).await, Err(SendFailure::Denied { .. })));
+    serving.abort();
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let (target, target_host) = listener().await;
     let (listener, host) = listener().await;

@@ -20,7 +20,7 @@ use url::Url;
 
 use super::resolver::NameLookup;
 use super::*;
-use crate::oauth::message::{Purpose, Request, Response, SendFailure};
+use crate::oauth::message::{Purpose, Reach, Request, Response, SendFailure};
 use crate::ports::{CallClass, CallObserver, ProviderClient};
 
 /// Stands in every part of a request and an answer that must not be printed.
@@ -108,6 +108,7 @@ fn request(url: &str) -> Request {
         url,
         headers: vec![(AUTHORIZATION, format!("Bearer {MARKER}").into())],
         body: Some(format!("refresh_token={MARKER}").into()),
+        reach: Reach::default(),
     }
 }
 

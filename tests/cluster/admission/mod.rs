@@ -1,5 +1,6 @@
 //! Admission on a real API server: policies, and webhooks that an operator with the chart's rights answers.
 
+mod connection_policies;
 mod connections;
 mod consent_requests;
 mod folders;

@@ -202,6 +202,21 @@ fn network_policies_treat_the_listeners_apart() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn s16_the_addresses_that_requests_come_from_are_published_as_the_values_name_them() -> Result<()> {
+    let objects = render(&["--set-json", r#"provider.egressAddresses=["192.0.2.1","2001:db8::/64"]"#])?;
+    let published = object(&objects, "ConfigMap", "liaison-egress-addresses")?;
+    assert_eq!(published["data"]["addresses"], "192.0.2.1\n2001:db8::/64\n");
+    let unknown = render(&[])?;
+    assert!(!names(&unknown, "ConfigMap").contains(&"liaison-egress-addresses"), "nothing is made up");
+
+    let outgoing = render(&["--set-json", r#"networkPolicy={"enabled":true,"egress":{"enabled":true}}"#])?;
+    let sample = &object(&outgoing, "NetworkPolicy", "liaison-egress")?["spec"];
+    assert_eq!(sample["policyTypes"], json!(["Egress"]));
+    assert!(sample["egress"].to_string().contains("169.254.0.0/16"), "{sample}");
+    Ok(())
+}
+
 /// `clientConfig` of each webhook.
 fn clients(objects: &[Value]) -> Vec<Value> {
     let webhooks = objects.iter().filter_map(|object| object["webhooks"].as_array()).flatten();

@@ -184,8 +184,8 @@ async fn what_cannot_be_good_costs_the_api_server_nothing_and_a_forgery_one_ques
     let other = user.token_for(&["vault"], None).await?;
     let mark = log.mark()?;
     let form = [("connection", connection.as_str())];
-    let long = format!("{good}{}", "x".repeat(9000));
-    for token in [other.as_str(), "opaque", "a.b.c", &long] {
+    let oversized = format!("{good}{}", "x".repeat(9000));
+    for token in [other.as_str(), "opaque", "a.b.c", &oversized] {
         assert_eq!(user.ask(token, &form).await?.status, 401);
     }
     let forged = format!("{}AAAA", &good[..good.len() - 4]);

@@ -8,4 +8,5 @@ mod listener;
 mod menu;
 mod own_app;
 mod plugin;
+mod policies;
 mod rotating;

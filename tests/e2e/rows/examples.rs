@@ -13,7 +13,7 @@ use crate::world::World;
 const NAMESPACE: &str = "team-examples";
 
 /// The identity provider that the examples name.
-const PROVIDER: &str = "localhost:9998";
+pub(super) const PROVIDER: &str = "localhost:9998";
 
 pub(super) async fn ground(world: &World) -> Result<Ground> {
     let folder = repository().join("examples/00-folder.yaml");

@@ -9,6 +9,8 @@ mod folders;
 mod issuer;
 mod living;
 pub(crate) mod menu;
+mod organisation;
+pub(crate) mod policies;
 mod processes;
 mod provider_calls;
 mod seeing;

@@ -38,9 +38,9 @@ async fn consumer(namespace: &str, user: &str) -> Result<Client> {
         &in_namespace,
     ])?;
     make_use_role().await?;
-    let uses = format!("uses-{user}");
+    let use_role = format!("uses-{user}");
     let role = "--clusterrole=liaison-connection-use";
-    kubectl(&["create", "rolebinding", &uses, role, &format!("--user={user}"), &in_namespace])?;
+    kubectl(&["create", "rolebinding", &use_role, role, &format!("--user={user}"), &in_namespace])?;
     let client = world.control_plane.client_as(user, &[]).await?;
     let bindings: Api<ProcessBinding> = Api::namespaced(client.clone(), namespace);
     eventually("the API server knows the roles", SOON, async || {
@@ -98,6 +98,9 @@ fn example_connections() -> Result<Vec<(String, String, String)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(repository().join("examples"))? {
         let file = entry?.file_name().to_string_lossy().into_owned();
+        if !file.ends_with(".yaml") {
+            continue;
+        }
         let text = std::fs::read_to_string(repository().join("examples").join(&file))?;
         let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
             .map(serde::Deserialize::deserialize)

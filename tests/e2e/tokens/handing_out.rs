@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::Api;
 use kube::api::DeleteParams;
+use liaison::domain::conditions::ConditionType;
 use serde_json::{Value, json};
 
 use super::{ground, workload};
@@ -167,11 +168,62 @@ async fn a_static_credential_is_handed_out_under_its_parameters_names_and_nothin
     assert_eq!(answer.body["credentials"], json!({ "token": "made-by-a-person" }));
     assert_eq!(answer.body.get("access_token"), None);
 
-    ground.secrets().delete("pat", &DeleteParams::default()).await?;
+    let policy = |hands_out: bool| {
+        json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "ConnectionPolicy", "metadata": { "name": "tokens-static" },
+            "spec": { "folders": { "names": ["tokens-static"] }, "handOutStatic": hands_out },
+        })
+    };
     let token = user.token().await?;
+    let form = [("connection", "tokens-static/c")];
+    ground.apply(&policy(false)).await?;
+    let words = "policy \"tokens-static\" does not allow to hand out the credential of connection \"c\"";
+    eventually("the policy counts", SOON, async || {
+        Ok((user.ask(&token, &form).await?.refusal() == (400, "invalid_grant", words)).then_some(()))
+    })
+    .await?;
+    ground.apply(&policy(true)).await?;
+    eventually("the policy allows it again", SOON, async || {
+        Ok((user.ask(&token, &form).await?.status == 200).then_some(()))
+    })
+    .await?;
+
+    ground.secrets().delete("pat", &DeleteParams::default()).await?;
     eventually("nothing is handed out of a Secret that is gone", WITHDRAWN, async || {
-        let answer = user.ask(&token, &[("connection", "tokens-static/c")]).await?;
-        Ok((answer.status == 400).then_some(()))
+        Ok((user.ask(&token, &form).await?.status == 400).then_some(()))
     })
     .await
+}
+
+#[tokio::test]
+async fn what_a_policy_cuts_is_not_handed_out_and_what_it_reports_is() -> Result<()> {
+    let (ground, _provider) = scripted("tokens-policy", 3600).await?;
+    let user = workload(&ground, "user").await?;
+    user.allow_use("tokens-policy", Some("c")).await?;
+    let token = user.token().await?;
+    let form = [("connection", "tokens-policy/c")];
+    assert_eq!(user.ask(&token, &form).await?.status, 200);
+    let denying = |enforcement: &str| {
+        json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "ConnectionPolicy", "metadata": { "name": "tokens-policy" },
+            "spec": {
+                "folders": { "names": ["tokens-policy"] }, "connectors": { "deny": ["tokens-policy"] },
+                "enforcement": enforcement,
+            },
+        })
+    };
+    ground.apply(&denying("Suspend")).await?;
+    eventually("it is cut", SOON, async || {
+        let answer = user.ask(&token, &form).await?;
+        let cut = (answer.status, answer.body["reason"].as_str()) == (400, Some("ConnectorDisabled"));
+        Ok(cut.then_some(()))
+    })
+    .await?;
+    ground.apply(&denying("Report")).await?;
+    eventually("it is reported, and used", SOON, async || {
+        Ok((user.ask(&token, &form).await?.status == 200).then_some(()))
+    })
+    .await?;
+    ground.until("c", ConditionType::PolicyAllowed, "False", "ConnectorDisabled").await?;
+    Ok(())
 }

@@ -201,7 +201,8 @@ fn s40_a_secret_of_credentials_that_cannot_be_used_is_reported_and_heals(
 #[case::not_named(
     SecretState::NotReferenced,
     "spec.oauthApp.secretRef is not set; name a Secret of namespace \"finance\" with the label \
-     liaison.dev/credentials: \"true\"; how to register an OAuth app: https://docs.example.com/apps"
+     liaison.dev/credentials: \"true\", or ask whether a ConnectionPolicy can lend the organisation's; how to register \
+     an OAuth app: https://docs.example.com/apps"
 )]
 #[case::one_key_missing(
     secret("crm-app", &[("clientId", "client-1")]),

@@ -2,6 +2,7 @@
 
 mod precedence;
 mod properties;
+mod review;
 mod violations;
 
 use super::*;
