@@ -78,7 +78,6 @@ impl Department {
         Ok(())
     }
 
-    /// What the company says.
     fn rules(stage: &Stage) -> Value {
         let lent = |kind: &str, parameters: Value| {
             json!({
@@ -329,7 +328,6 @@ async fn disguised(stage: &Stage, department: &Department, number: usize, url: &
     };
     let there = stopped("lent").await.context("the one that was there");
     Deed::replace(&department.mallory, &connector(&name, &honest)).perform().await?;
-    // One that was refused is not there.
     let _ = department.ground.connections().delete(&fresh, &DeleteParams::default()).await;
     outcome?;
     there?;
