@@ -14,6 +14,7 @@ use super::{CRM, Scene, follow, forget, query, with_query};
 use crate::person::{Asked, ask, sign_in, with_own_app};
 use crate::support::oidc_provider::WEB_CLIENT_ID;
 use crate::support::strict_provider::{Answer, Received, StrictProvider};
+use crate::support::waiting::{SOON, eventually};
 use crate::support::walker::{Page, Walker};
 use crate::world::World;
 
@@ -303,8 +304,14 @@ async fn with_one_address_for_all_a_connector_names_no_endpoints_and_no_issuer_b
         oauth2["authorizeURL"] = plot.hostile.endpoint("/authorize").into();
         oauth2["tokenURL"] = plot.hostile.endpoint("/token").into();
         plot.offer_as(spec, "ConnectorInvalid").await?;
-        let connector = plot.scene.ground.connectors().get(&plot.connector).await?;
-        let status = serde_json::to_string(&connector.status)?;
+        let connectors = plot.scene.ground.connectors();
+        let status = eventually("the connector is looked at", SOON, async || {
+            let connector = connectors.get(&plot.connector).await?;
+            let status = connector.status.unwrap_or_default();
+            let current = status.observed_generation == connector.metadata.generation;
+            Ok(current.then(|| serde_json::to_string(&status)).transpose()?)
+        })
+        .await?;
         for field in ["tokenURL", "authorizeURL"] {
             ensure!(status.contains(&format!("{field}: must not be set")), "{case:?}: {status}");
         }

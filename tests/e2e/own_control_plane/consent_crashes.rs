@@ -66,7 +66,6 @@ impl Scene {
         let provider = RotatingProvider::default();
         let answering = provider.clone();
         people.stage.script(move |request| answering.answer(request));
-        people.connector("people").await?;
         Ok(Self { people, provider })
     }
 
@@ -81,7 +80,9 @@ impl Scene {
     async fn run(&self, scenario: &Scenario, name: &str, cut: Option<Cut>) -> Result<Run> {
         let sequence = scenario.sequence;
         self.provider.set(if sequence == 1 { LONG } else { SHORT }, scenario.lenient);
-        self.people.waiting(name, "people").await?;
+        // A Connector of its own: what a Connection is among others depends on those for the same one.
+        self.people.connector(name).await?;
+        self.people.waiting(name, name).await?;
         let boundaries = &self.people.stage.boundaries;
         boundaries.begin(cut);
         let mut shown = self.consent(name).await?;

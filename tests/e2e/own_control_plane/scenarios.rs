@@ -72,12 +72,7 @@ impl Scene {
         ground.connector("client", client_credentials_connector(&endpoint)).await?;
         ground.connector("token", token_connector(&endpoint)).await?;
         for name in ["client", "token"] {
-            eventually(&format!("connector {name} is valid"), HEALS, async || {
-                let status = ground.connectors().get(name).await?.status.unwrap_or_default();
-                let valid = conditions::find(&status.conditions, ConditionType::Valid);
-                Ok(valid.filter(|valid| valid.status == "True").map(|_| ()))
-            })
-            .await?;
+            valid(&ground, name).await?;
         }
         ground.secret("app", &[("clientId", "id"), ("clientSecret", "secret")]).await?;
         ground.secret("pat", &[("token", "made-by-a-person")]).await?;
@@ -96,6 +91,17 @@ impl Scene {
             "connectorRef": { "name": "token" }, "authType": "PersonalAccessToken",
             "credentials": { "secretRef": { "name": "pat" } },
         })
+    }
+
+    /// The same with a Connector of its own: what a Connection is among others depends on those for the same one.
+    async fn apart(&self, name: &str, mut spec: Value) -> Result<Value> {
+        let kind = spec["connectorRef"]["name"].as_str().context("a connector")?;
+        let own = format!("{kind}-of-{name}");
+        let connector = self.ground.connectors().get(kind).await?;
+        self.ground.connector(&own, serde_json::to_value(connector.spec)?).await?;
+        valid(&self.ground, &own).await?;
+        spec["connectorRef"]["name"] = own.into();
+        Ok(spec)
     }
 
     /// Waits until the Connection is Ready and its token, if it has one, at least the one of this number.
@@ -120,6 +126,7 @@ impl Scene {
         sequences: &[i64],
         cut: Option<Cut>,
     ) -> Result<Run> {
+        let spec = self.apart(name, spec).await?;
         self.begun.store(self.stage.proxy.mark(), Ordering::Relaxed);
         self.stage.boundaries.begin(cut);
         self.ground.connection(name, spec).await?;
@@ -138,7 +145,8 @@ impl Scene {
 
     /// Deletes a Connection that has a token; it and its Secret go, its token is revoked.
     pub(super) async fn deletion(&self, name: &str, cut: Option<Cut>) -> Result<Run> {
-        self.ground.connection(name, Self::client_credentials()).await?;
+        let spec = self.apart(name, Self::client_credentials()).await?;
+        self.ground.connection(name, spec).await?;
         let uid = self.ready(name, 1).await?.uid().context("uid")?;
         let revoked = self.stage.provider.count("/revoke");
         self.stage.boundaries.begin(cut);
@@ -239,4 +247,13 @@ pub(super) fn without_times(mut value: Value) -> Value {
     }
     scrub(&mut value);
     value
+}
+
+async fn valid(ground: &Ground, connector: &str) -> Result<()> {
+    eventually(&format!("connector {connector} is valid"), HEALS, async || {
+        let status = ground.connectors().get(connector).await?.status.unwrap_or_default();
+        let valid = conditions::find(&status.conditions, ConditionType::Valid);
+        Ok(valid.filter(|valid| valid.status == "True").map(|_| ()))
+    })
+    .await
 }
