@@ -15,11 +15,12 @@ use crate::support::browser::{Browser, Manner, Visit};
 use crate::support::run_directory::RunDirectory;
 use crate::support::waiting::{SOON, eventually};
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "start",
     "start-long",
     "moving-on",
     "connected",
+    "code",
     "waiting",
     "failed",
     "expired",
@@ -101,6 +102,7 @@ fn page(language: Language, name: &str, stay: &str) -> Page {
         }
         "moving-on" => moving_on(language, stay),
         "connected" => pages::connected(language, &connection, Some("camille.martin@agency.example")),
+        "code" => pages::code(language, &"c0de-".repeat(9)[..43]),
         "waiting" => pages::waiting(language),
         "failed" => pages::failed(language, &Failure::ProviderError, Some(&refused)),
         "expired" => pages::expired(language),

@@ -20,7 +20,7 @@ use crate::support::waiting::blocking;
 pub(crate) const TOKEN_SECONDS: u32 = 6;
 
 /// Scripted providers that tests may take.
-const STOCK: usize = 64;
+const STOCK: usize = 160;
 
 /// Scripted providers of attackers that tests may take.
 const HOSTILE: usize = 12;

@@ -225,7 +225,7 @@ async fn another_oauth_client_is_sent_nothing_of_the_old_ones_token_until_a_pers
 
 #[tokio::test]
 async fn s72_another_account_at_the_next_consent_is_told() -> Result<()> {
-    let ground = at_oidc_provider("accounts", "camille").await?;
+    let ground = at_oidc_provider("account-after-account", "camille").await?;
     let first = ground.connections().get("crm").await?.status.unwrap_or_default();
     assert_eq!((first.account.as_deref(), first.previous_account), (Some("camille"), None));
     consent_as(&ground, "crm", &World::shared().public_url, "dominique").await?;

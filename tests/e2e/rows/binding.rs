@@ -340,6 +340,7 @@ async fn a_suspended_connection_takes_the_credential_back_until_it_resumes() -> 
     ground.until_secret("orders", "has the token again", holds_token).await?;
     ground.until_binding("orders", "True", "Bound").await?;
 
+    ground.annotate("c", "liaison.dev/confirm-delete", "c").await?;
     ground.connections().delete("c", &DeleteParams::default()).await?;
     ground.until_secret("orders", "has lost the token for good", |texts| !holds_token(texts)).await?;
     ground.until_binding("orders", "False", "ConnectionNotAccessible").await?;
