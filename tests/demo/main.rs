@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use support::control_plane::{ControlPlane, Options, output_of};
 use support::identity_provider::Zitadel;
-use support::operator::{Operator, OperatorOptions};
+use support::operator::{Operator, OperatorOptions, make_namespace};
 use support::run_directory::RunDirectory;
 
 /// The demo's tokens live for 299 seconds and are minted again before they end.
@@ -84,6 +84,7 @@ async fn demo(attended: bool) -> Result<()> {
     say("starting the operator");
     let programs = support::build_folder()?;
     let operator_settings = settings::operator(&zitadel)?;
+    make_namespace(&control_plane).await?;
     if control_plane.is_own() {
         operator_settings.admission.install_printed(&control_plane, &programs.join("liaison"))?;
     }
