@@ -165,6 +165,10 @@ pub fn judge(connection: &Connection, policy: &StaticHandOut) -> Result<Offer, R
         return Err(Refusal::withdrawn(Reason::Suspended, format!("connection \"{name}\" is suspended")));
     }
     let Some(status) = &connection.status else { return Err(not_looked_at(name)) };
+    if status.auth_type.is_some_and(AuthType::is_static) {
+        // What a policy takes back it takes back from who waits as well: a static credential has no end.
+        static_form(name, policy)?;
+    }
     ready(name, status)?;
     let Some(auth_type) = status.auth_type else { return Err(not_looked_at(name)) };
     let form = match auth_type {

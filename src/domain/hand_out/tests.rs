@@ -164,6 +164,20 @@ fn what_a_policy_lends_is_handed_to_nobody() {
     assert_eq!(judged, withdrawn(Reason::StaticHandOutDenied, message));
 }
 
+#[test]
+fn what_a_policy_takes_back_is_taken_back_while_a_connection_waits_too() {
+    let waiting = connection(AuthType::APIKey, Verdict::no(Reason::ConnectorInvalid, "it has faults"));
+    assert!(matches!(judged(&waiting), Err(Refusal::Waits(_))), "by itself it only waits");
+    let policies = [StaticHandOut::DeniedBy("strict".to_owned()), StaticHandOut::LentBy("acme".to_owned())];
+    for policy in policies {
+        let refusal = judge(&waiting, &policy).unwrap_err();
+        assert!(
+            matches!(&refusal, Refusal::Withdrawn(blocked) if blocked.reason == Reason::StaticHandOutDenied),
+            "{refusal:?}"
+        );
+    }
+}
+
 #[rstest]
 #[case::as_recorded(7, Some(NOW + 1), None)]
 #[case::without_an_end(7, None, None)]
