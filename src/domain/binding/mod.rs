@@ -31,7 +31,7 @@ pub use observed::{
 pub const REVIEW_AGAIN: Duration = Duration::from_hours(1);
 
 /// What no watch tells of, such as a Secret that is not ours, is looked at again after this.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// One thing to do outside for a `ProcessBinding`.
 #[derive(Clone, Debug, PartialEq, Eq)]

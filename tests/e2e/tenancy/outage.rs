@@ -4,7 +4,8 @@
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use kube::Api;
-use kube::api::DeleteParams;
+use kube::api::{DeleteParams, PostParams};
+use liaison::api::Folder;
 use serde_json::{Value, json};
 
 use super::attempt::{Deed, attempt, refused, says};
@@ -52,12 +53,29 @@ async fn what_passes_without_the_webhooks_comes_to_nothing() -> Result<()> {
     let pat = |connector: &str| json!({ "connectorRef": { "name": connector }, "credentials": { "secretRef": { "name": "pat" } } });
     let denied = connection("team", "denied", &pat("denied"));
     let words = "connector \"denied\" is disabled by policy \"company\"; ask its administrator";
+    eventually("the webhooks are asked, and know the policy", SOON, async || {
+        Ok(Deed::create(&client, &denied).dry_run().perform().await.is_err().then_some(()))
+    })
+    .await?;
     attempt("while they are there", Deed::create(&client, &denied), refused(words)).run(&client).await?;
 
     let webhooks: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
     webhooks.delete(RELEASE, &DeleteParams::default()).await?;
     eventually("nobody is asked any more", SOON, async || {
         Ok(Deed::create(&client, &denied).dry_run().perform().await.ok())
+    })
+    .await?;
+    // Of two folders of one second the uid says which is the elder.
+    let folders: Api<Folder> = Api::all(client.clone());
+    let made = folders.get("team").await?.metadata.creation_timestamp;
+    eventually("a later second", SOON, async || {
+        let probe: Folder = serde_json::from_value(json!({
+            "apiVersion": "liaison.dev/v1alpha1", "kind": "Folder", "metadata": { "name": "probe" },
+            "spec": { "displayName": "P", "type": "Shared" },
+        }))?;
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        let later = folders.create(&dry_run, &probe).await?.metadata.creation_timestamp;
+        Ok((later > made).then_some(()))
     })
     .await?;
     let below =

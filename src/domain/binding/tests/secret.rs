@@ -164,7 +164,7 @@ fn a_write_that_is_refused_is_told_and_tried_again() {
     let hindrance = Blocked { reason: Reason::SecretWriteRefused, message: "quota".to_owned() };
     let decision = decide_again(usable(), Outcome::Hindered(hindrance.clone()), at(0));
     assert_eq!(said(&decision).1, "SecretWriteRefused");
-    assert_eq!((decision.effect, decision.next), (None, Some(at(15))));
+    assert_eq!((decision.effect, decision.next), (None, Some(at(5))));
 
     // A credential that has to go and cannot is told as well.
     let mut withdrawn = bound();
