@@ -47,8 +47,6 @@ pub enum Effect {
 pub enum Outcome {
     /// The Secret is written.
     Written(OwnSecret),
-    /// There is a Secret of that name that this binding did not make.
-    Taken,
     /// The Secret that is no longer named is gone.
     Removed,
     /// It did not come about: why.
@@ -94,7 +92,6 @@ pub fn decide_again(
 ) -> Decision<ProcessBindingStatus, Effect> {
     match outcome {
         Outcome::Written(secret) => observed.secret = SecretState::Own(secret),
-        Outcome::Taken => observed.secret = SecretState::Foreign,
         Outcome::Removed => observed.outdated = None,
         Outcome::Hindered(hindrance) => observed.hindrance = Some(hindrance),
     }
