@@ -89,8 +89,7 @@ async fn observe(binding: &ProcessBinding, context: &Context) -> Result<(Observe
     let account = Account { namespace: namespace.clone(), name: binding.spec.service_account_name.clone() };
     let mut targets = Vec::with_capacity(named.len());
     for (there, name) in named {
-        let access = access(context, &account, &there, &name).await?;
-        targets.push(Target { namespace: there, name, access });
+        targets.push(target(context, &account, there, name).await?);
     }
     let seen = output::observe(context, binding).await?;
     let observed = Observed {
@@ -112,10 +111,21 @@ fn default_of(context: &Context, namespace: &str, connector: &str) -> Result<Str
 }
 
 /// What a process may see of a Connection. Its right is reviewed before anything is looked up.
-async fn access(context: &Context, account: &Account, namespace: &str, name: &str) -> Result<Access, Error> {
-    if !context.binding.reviews.may_use(&context.client, account, namespace, name).await? {
-        return Ok(Access::Forbidden);
-    }
+async fn target(
+    context: &Context,
+    account: &Account,
+    namespace: String,
+    name: String,
+) -> Result<Target, Error> {
+    let right = context.binding.reviews.may_use(&context.client, account, &namespace, &name).await?;
+    let now = context.clock.now();
+    let reviewed_at = now.checked_sub(right.age).unwrap_or(now);
+    let access = if right.allowed { look_up(context, &namespace, &name).await? } else { Access::Forbidden };
+    Ok(Target { namespace, name, access, reviewed_at })
+}
+
+/// A Connection, for a process that may use it.
+async fn look_up(context: &Context, namespace: &str, name: &str) -> Result<Access, Error> {
     let Some(connection) = connection_of(context, namespace, name) else { return Ok(Access::NotFound) };
     let (_, policy) = policy::governing(context, namespace, &connection.spec.connector_ref.name);
     let static_hand_out = StaticHandOut::of(&connection.spec, &policy);

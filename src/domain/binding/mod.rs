@@ -27,8 +27,9 @@ pub use observed::{
     reaches_into, references,
 };
 
-/// Rights are reviewed again after this at the latest, for authorizers whose changes no watch tells.
-pub const REVIEW_AGAIN: Duration = Duration::from_hours(1);
+/// A review of rights is made again after this, for authorizers whose changes no watch tells, and up to a tenth later, so
+/// that not all are made at once: no answer is believed for longer than an hour.
+pub const REVIEW_AGAIN: Duration = Duration::from_mins(54);
 
 /// What no watch tells of, such as a Secret that is not ours, is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -188,7 +189,8 @@ fn requirement(observed: &Observed, claim: &Claim<'_>, verdict: &Verdict) -> Req
 /// When to look again: before rights are too old, when the credential in the Secret ends, and at what no watch tells of.
 fn next(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let spread = REVIEW_AGAIN.mul_f64(0.1 * share(observed.uid(), "review"));
-    let review = (!observed.targets.is_empty()).then(|| later(now, REVIEW_AGAIN + spread));
+    let oldest = observed.targets.iter().map(|target| target.reviewed_at).min();
+    let review = oldest.map(|reviewed_at| later(reviewed_at, REVIEW_AGAIN + spread));
     let ends = match &observed.secret {
         SecretState::Own(own) => own.expires_at.filter(|expires_at| now < *expires_at),
         _ => None,

@@ -34,6 +34,8 @@ pub struct Target {
     pub name: String,
     /// What is there. Nothing is looked up before the process's right to use it is known.
     pub access: Access,
+    /// When that right was reviewed: the answer may have been kept since.
+    pub reviewed_at: Timestamp,
 }
 
 /// What a process may see of a Connection.

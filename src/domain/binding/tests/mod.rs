@@ -77,7 +77,7 @@ pub(super) fn found(connection: Connection) -> Access {
 }
 
 pub(super) fn target(namespace: &str, name: &str, access: Access) -> Target {
-    Target { namespace: namespace.to_owned(), name: name.to_owned(), access }
+    Target { namespace: namespace.to_owned(), name: name.to_owned(), access, reviewed_at: at(0) }
 }
 
 pub(super) fn observed(access: Access) -> Observed {

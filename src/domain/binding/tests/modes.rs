@@ -5,6 +5,22 @@ use rstest::rstest;
 use super::*;
 use crate::domain::lookup;
 
+#[test]
+fn an_answer_about_a_right_is_believed_for_an_hour_whenever_it_is_looked_at() {
+    let mut observed = bound();
+    observed.targets[0].reviewed_at = at(0);
+    let mut newer = target("ada-own", "crm", Access::Forbidden);
+    newer.reviewed_at = at(3000);
+    observed.targets.push(newer);
+    for now in [0, 1800, 3000] {
+        let next = decide(&observed, at(now)).next.unwrap();
+        assert!(
+            at(3240) <= next && next <= at(3600),
+            "{next}: the oldest answer counts, not the pass at {now}"
+        );
+    }
+}
+
 fn elsewhere(access: Access) -> Observed {
     let mut observed = usable();
     observed.binding.spec.connection_ref =
