@@ -46,7 +46,12 @@ fn claim_on<'a>(observed: &Observed, target: &'a Target, now: Timestamp) -> Clai
         );
         return Claim::Withhold(Verdict::no(Reason::ConnectorMismatch, message), None);
     }
-    match hand_out::judge(connection, &found.static_hand_out) {
+    let judged = hand_out::judge(connection, &found.static_hand_out).and_then(|offer| {
+        // What was found when the credential was read is newer than what is recorded.
+        let withdrawn = observed.tried.withdrawn.clone().map(Refusal::Withdrawn);
+        withdrawn.map_or(Ok(offer), Err)
+    });
+    match judged {
         Ok(offer) if has_ended(&offer, connection, now) => {
             let message = format!("the token of connection \"{}\" has expired", shown(observed, target));
             Claim::Keep(Verdict::no(Reason::ConnectionNotReady, message), found)
@@ -170,6 +175,18 @@ pub(super) fn asked_for(observed: &Observed, name: &str, elder: &str) -> Verdict
         observed.namespace()
     );
     Verdict::no(Reason::SecretNameTaken, message)
+}
+
+/// A former Secret that could not be deleted keeps its credential, and whoever reads the status should know.
+pub(super) fn with_leftover(observed: &Observed, verdict: Verdict) -> Verdict {
+    let (Some(outdated), Some(why)) = (&observed.outdated, &observed.tried.removal) else { return verdict };
+    let leftover = format!(
+        "secret \"{}\", which this binding made before, is still there: {}",
+        outdated.name, why.message
+    );
+    let message =
+        if verdict.message.is_empty() { leftover } else { format!("{}; {leftover}", verdict.message) };
+    Verdict { message, ..verdict }
 }
 
 fn shown(observed: &Observed, target: &Target) -> String {

@@ -160,22 +160,6 @@ fn a_policy_may_keep_static_credentials_in() {
 }
 
 #[test]
-fn a_write_that_is_refused_is_told_and_tried_again() {
-    let hindrance = Blocked { reason: Reason::SecretWriteRefused, message: "quota".to_owned() };
-    let decision = decide_again(usable(), Outcome::Hindered(hindrance.clone()), at(0));
-    assert_eq!(said(&decision).1, "SecretWriteRefused");
-    assert_eq!((decision.effect, decision.next), (None, Some(at(5))));
-
-    // A credential that has to go and cannot is told as well.
-    let mut withdrawn = bound();
-    withdrawn.targets = vec![target("shop", "crm", Access::Forbidden)];
-    let decision = decide_again(withdrawn, Outcome::Hindered(hindrance), at(0));
-    let (_, reason, message) = said(&decision);
-    assert_eq!(reason, "SecretWriteRefused");
-    assert!(message.contains("lacks use") && message.contains("quota"), "{message}");
-}
-
-#[test]
 fn a_binding_that_goes_is_left_alone() {
     let mut going = usable();
     going.binding.metadata.deletion_timestamp = Some(Time(at(0)));
