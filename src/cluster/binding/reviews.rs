@@ -132,10 +132,6 @@ mod tests {
         assert_eq!(user.groups.unwrap(), groups);
     }
 
-    fn answer(allowed: bool, age: Duration) -> Result<Answer, u64> {
-        Ok(Answer { allowed, age })
-    }
-
     #[test]
     fn an_answer_is_kept_with_its_age_until_rights_change_there_or_it_is_too_old() {
         let reviews = Reviews::default();
@@ -143,14 +139,14 @@ mod tests {
         reviews.keep(question("a"), true, 0, now);
         reviews.keep(question("b"), false, 0, now);
         let known = |namespace: &str, age| reviews.known(&question(namespace), now + age);
-        assert_eq!(known("a", Duration::ZERO), answer(true, Duration::ZERO));
-        let old = REVIEW_AGAIN - Duration::from_secs(1);
-        assert_eq!(known("b", old), answer(false, old));
+        assert_eq!(known("a", Duration::ZERO), Ok(Answer { allowed: true, age: Duration::ZERO }));
+        let old = REVIEW_AGAIN.mul_f64(0.99);
+        assert_eq!(known("b", old), Ok(Answer { allowed: false, age: old }));
         assert_eq!(known("a", REVIEW_AGAIN), Err(0));
 
         reviews.forget(&Reach::of(Some("a".to_owned())));
         assert_eq!(known("a", Duration::ZERO), Err(1));
-        assert_eq!(known("b", Duration::ZERO), answer(false, Duration::ZERO));
+        assert_eq!(known("b", Duration::ZERO), Ok(Answer { allowed: false, age: Duration::ZERO }));
         reviews.forget(&Reach::of(None));
         assert_eq!(known("b", Duration::ZERO), Err(2));
     }

@@ -96,8 +96,12 @@ async fn s10_a_process_that_may_use_the_connection_gets_its_token_in_a_secret() 
     assert_eq!(Some(expires_at), status.expires_at.map(|time| time.0));
 
     let namespace = ground.namespace.as_str();
-    let listed =
-        World::shared().control_plane.run_kubectl(&["get", "integration", "--namespace", namespace])?;
+    // What kubectl remembers of the API server may be from before our kinds were there; being asked, it looks again.
+    let listed = eventually("kubectl knows the category", SOON, async || {
+        let get = ["get", "integration", "--namespace", namespace];
+        Ok(World::shared().control_plane.run_kubectl(&get).ok())
+    })
+    .await?;
     assert!(listed.contains("processbinding.liaison.dev/orders"), "{listed}");
     assert!(listed.contains("connection.liaison.dev/c"), "{listed}");
 
