@@ -164,6 +164,8 @@ pub struct AuthTypeRules {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.oauthApp) || has(self.credentials)) || (has(self.allowedHosts) && self.allowedHosts.size() > 0)")
     .message("a default OAuth app or default credentials need allowedHosts: the hosts that they may be sent to"))]
+#[x_kube(validation = Rule::new("!has(self.authTypes) || has(self.oauthApp)")
+    .message("authTypes says what oauthApp is lent to, and there is no oauthApp"))]
 pub struct ConnectorDefaults {
     /// The Connector.
     #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
@@ -172,6 +174,13 @@ pub struct ConnectorDefaults {
     /// The organisation's OAuth app: a Secret in the operator's own namespace with the keys clientId and clientSecret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth_app: Option<PolicySecret>,
+
+    /// Auth types that the OAuth app is lent to, and no others. Where nothing is said, those that need a person's consent or
+    /// password: OAuth2AuthorizationCode and OAuth2Password. With OAuth2ClientCredentials whoever makes a Connection acts
+    /// as the application itself, without anybody's consent. To OAuth2BringYourOwnApp nothing is lent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"))]
+    pub auth_types: Option<Vec<AuthType>>,
 
     /// The organisation's values of secret parameters, such as apiKey: a Secret in the operator's own namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,6 +203,14 @@ pub struct ConnectorDefaults {
 }
 
 impl ConnectorDefaults {
+    /// Whether Connections that authenticate in this way are lent the OAuth app, where there is one.
+    pub fn lends_app_to(&self, auth_type: AuthType) -> bool {
+        match &self.auth_types {
+            Some(listed) => auth_type.can_be_lent_app() && listed.contains(&auth_type),
+            None => auth_type.can_be_lent_app() && auth_type.speaks_for_person(),
+        }
+    }
+
     /// Names of the Secrets whose values go to the allowed hosts alone.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         [&self.oauth_app, &self.credentials].into_iter().flatten().map(|lent| lent.secret_ref.name.as_str())

@@ -67,7 +67,10 @@ async fn s44_two_folders_use_the_organisations_app_and_nobody_there_can_read_it(
     let app = json!({ "secretRef": { "name": "s44-org-app" } });
     let spec = json!({
         "folders": { "names": ["s44-one", "s44-other"] },
-        "defaults": [{ "connector": "s44", "oauthApp": app, "allowedHosts": ["127.0.0.1"] }],
+        "defaults": [{
+            "connector": "s44", "oauthApp": app, "authTypes": ["OAuth2ClientCredentials"],
+            "allowedHosts": ["127.0.0.1"],
+        }],
     });
     policy(&one, "s44", &spec).await?;
     let fault = until_policy(&one, "s44", "PolicyInvalid").await?;
@@ -113,6 +116,45 @@ async fn s44_two_folders_use_the_organisations_app_and_nobody_there_can_read_it(
     Ok(())
 }
 
+#[tokio::test]
+async fn s44_nobody_acts_as_the_organisations_app_itself_unless_the_policy_names_that() -> Result<()> {
+    let ground = ground("s44-itself").await?;
+    let provider = World::shared().provider()?;
+    let answer =
+        json!({ "access_token": "t", "token_type": "Bearer", "expires_in": 3600, "id": "1", "name": "org" });
+    provider.script(move |_| Some(Answer::json(200, &answer)));
+    let asked = || provider.received().iter().filter(|request| request.path == "/token").count();
+    ground.connector("s44-itself", client_credentials_connector(&|path| provider.endpoint(path))).await?;
+    lent_secret(&ground, "s44-itself", &[("clientId", "org"), ("clientSecret", "org-secret")]).await?;
+    let lending = |more: Value| {
+        let mut entry = json!({
+            "connector": "s44-itself", "oauthApp": { "secretRef": { "name": "s44-itself" } },
+            "allowedHosts": ["localhost"],
+        });
+        entry["authTypes"] = more;
+        json!({ "folders": { "names": ["s44-itself"] }, "defaults": [entry] })
+    };
+    policy(&ground, "s44-itself", &lending(Value::Null)).await?;
+    let fault = until_policy(&ground, "s44-itself", "PolicyInvalid").await?;
+    assert!(fault.contains("lent it only where authTypes names them: OAuth2ClientCredentials"), "{fault}");
+    ground.connection("client", json!({ "connectorRef": { "name": "s44-itself" } })).await?;
+    let refused = ground.until("client", ConditionType::Ready, "False", "ClientCredentialsMissing").await?;
+    let told = message(&refused, ConditionType::Ready);
+    let words = "policy \"s44-itself\" does not lend its OAuth app to authType \"OAuth2ClientCredentials\"";
+    assert!(told.contains(words), "{told}");
+    assert_eq!(provider.received().len(), 0, "nothing was sent");
+
+    policy(&ground, "s44-itself", &lending(json!(["OAuth2ClientCredentials"]))).await?;
+    until_policy(&ground, "s44-itself", "PolicyValid").await?;
+    ground.until_ready("client").await?;
+    let before = asked();
+    policy(&ground, "s44-itself", &lending(json!(["OAuth2AuthorizationCode"]))).await?;
+    ground.until("client", ConditionType::Ready, "False", "ClientCredentialsMissing").await?;
+    ground.annotate("client", "liaison.dev/reauthenticate-at", "now").await?;
+    let quiet = std::time::Duration::from_secs(2);
+    holds_for("the app is not used any more", quiet, async || Ok(asked() == before)).await
+}
+
 /// A provider of the organisation's app and another one, of somebody who would like to have it.
 struct Lure {
     ground: Ground,
@@ -137,7 +179,7 @@ async fn lure(name: &str, more: Value) -> Result<Lure> {
         "folders": { "names": [name] }, "egressExceptions": [address],
         "defaults": [{
             "connector": name, "oauthApp": { "secretRef": { "name": name } },
-            "credentials": { "secretRef": { "name": name } }, "allowedHosts": ["localhost"],
+            "authTypes": ["OAuth2ClientCredentials"], "credentials": { "secretRef": { "name": name } }, "allowedHosts": ["localhost"],
         }],
     });
     for (key, value) in more.as_object().into_iter().flatten() {

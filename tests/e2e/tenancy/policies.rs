@@ -16,6 +16,8 @@ use crate::support::waiting::eventually;
 
 const COMPANY: &str = "tenancy-company";
 const APP: &str = "tenancy-org-app";
+/// Where the connector leads whose app is lent to people alone.
+const PEOPLE: &str = "/people";
 const TOKEN_URL: &str = "/authMethods/0/oauth2/tokenURL";
 
 fn policy(name: &str, spec: &Value) -> Value {
@@ -70,6 +72,16 @@ impl Department {
         site["redirect"] = "PerConnection".into();
         site["parameters"] = json!([{ "name": "host", "required": true, "pattern": ".*" }]);
         ground.connector(&stage.connector("site"), site).await?;
+        let mut people =
+            client_credentials_connector(&|path| stage.honest.endpoint(&format!("{PEOPLE}{path}")));
+        let client = people["authMethods"][0]["oauth2"]["tokenURL"].clone();
+        let person = json!({
+            "type": "OAuth2AuthorizationCode",
+            "oauth2": { "authorizeURL": stage.honest.endpoint(&format!("{PEOPLE}/authorize")), "tokenURL": client },
+        });
+        people["authMethods"].as_array_mut().context("authMethods")?.push(person);
+        people["redirect"] = "PerConnection".into();
+        ground.connector(&stage.connector("people"), people).await?;
         let lookalike = client_credentials_connector(&|path| format!("http://{}{path}", self.hostile));
         ground.connector(&stage.connector("lookalike"), lookalike).await?;
         Deed::create(&ground.client, &policy(COMPANY, &Self::rules(stage))).perform().await?;
@@ -82,14 +94,20 @@ impl Department {
         let lent = |kind: &str, parameters: Value| {
             json!({
                 "connector": stage.connector(kind), "oauthApp": { "secretRef": { "name": APP } },
-                "allowedHosts": ["localhost"], "parameters": parameters,
+                "authTypes": ["OAuth2ClientCredentials"], "allowedHosts": ["localhost"], "parameters": parameters,
             })
         };
+        let mut for_people = lent("people", json!({}));
+        for_people.as_object_mut().into_iter().for_each(|entry| {
+            entry.remove("authTypes");
+        });
         json!({
             "folders": { "names": [stage.blue.namespace], "subtree": true },
             "connectors": { "deny": [stage.connector("denied")] }, "authTypes": { "deny": ["APIKey"] },
             "passwordGrant": "Denied", "enforcement": "Suspend",
-            "defaults": [lent("org", json!({})), lent("site", json!({ "host": stage.honest.authority() }))],
+            "defaults": [
+                lent("org", json!({})), lent("site", json!({ "host": stage.honest.authority() })), for_people,
+            ],
         })
     }
 
@@ -254,6 +272,26 @@ async fn by_policies(stage: &Stage, department: &Department) -> Result<Vec<Attem
     ])
 }
 
+/// An app that is lent to people, used without any person's consent.
+fn without_consent(stage: &Stage, department: &Department) -> Vec<Attempt> {
+    let eve = &department.eve;
+    let spec = Department::lent(stage, "people");
+    let itself = |name: &str| department.connection(name, &spec);
+    let scoped = with(&itself("itself-scoped"), "/spec/scopes", json!(["everything"]));
+    let words =
+        format!("policy \"{COMPANY}\" does not lend its OAuth app to authType \"OAuth2ClientCredentials\"");
+    let is_told = || says("ClientCredentialsMissing", &words);
+    vec![
+        attempt("client credentials through a lent app", Deed::create(eve, &itself("itself")), is_told()),
+        attempt(
+            "client credentials through a lent app, by apply",
+            Deed::apply(eve, &itself("itself-applied")),
+            is_told(),
+        ),
+        attempt("client credentials through a lent app, with scopes", Deed::create(eve, &scoped), is_told()),
+    ]
+}
+
 /// A nearer policy that allows everything takes nothing back.
 async fn nearer(stage: &Stage, department: &Department) -> Result<Vec<Attempt>> {
     let denied = stage.connector("denied");
@@ -385,6 +423,7 @@ async fn policies_are_not_escaped_and_what_they_lend_stays_where_it_belongs() ->
         escapes(stage, &department).await?,
         by_policies(stage, &department).await?,
         own_parameters(stage, &department),
+        without_consent(stage, &department),
     ];
     family.make(attempts.concat()).await?;
     for (number, (name, url)) in disguises(&department).into_iter().enumerate() {
@@ -394,6 +433,8 @@ async fn policies_are_not_escaped_and_what_they_lend_stays_where_it_belongs() ->
     let attempts = nearer(&family.stage, &department).await?;
     family.make(attempts).await?;
     let seen = family.stage.honest.received();
+    let itself: Vec<_> = seen.iter().filter(|request| request.path.starts_with(PEOPLE)).collect();
+    ensure!(itself.is_empty(), "an app that is lent to people was used without one: {itself:?}");
     let lent = seen.iter().any(|request| super::stage::visible(request).contains(ORGANISATION));
     ensure!(lent, "the organisation's client is known where it belongs");
     family.end().await
