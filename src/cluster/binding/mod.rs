@@ -113,6 +113,9 @@ fn default_of(context: &Context, namespace: &str, connector: &str) -> Result<Str
 
 /// What a process may see of a Connection. Its right is reviewed before anything is looked up.
 async fn access(context: &Context, account: &Account, namespace: &str, name: &str) -> Result<Access, Error> {
+    if !context.territory.serves(namespace) {
+        return Ok(Access::NotServed);
+    }
     if !context.binding.reviews.may_use(&context.client, account, namespace, name).await? {
         return Ok(Access::Forbidden);
     }
