@@ -123,7 +123,7 @@ mod tests {
     }
 
     /// Names of what is told of, event by event.
-    fn told(news: &mut News<ConnectionPolicy>, events: Vec<Event<ConnectionPolicy>>) -> Vec<Vec<String>> {
+    fn told(news: &mut News<ConnectionPolicy>, events: &[Event<ConnectionPolicy>]) -> Vec<Vec<String>> {
         let seen = |reference: &ObjectRef<ConnectionPolicy>| Some(policy(&reference.name, 0));
         let told = |event: &Event<ConnectionPolicy>| {
             let mut names: Vec<_> = news.of(event, seen).iter().map(ResourceExt::name_any).collect();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn read(news: &mut News<ConnectionPolicy>) {
-        let events = vec![
+        let events = [
             Event::Init,
             Event::InitApply(policy("a", 1)),
             Event::InitApply(policy("b", 1)),
@@ -146,7 +146,7 @@ mod tests {
         ];
         let nobody = || of(&[]);
         assert_eq!(
-            told(news, events),
+            told(news, &events),
             [nobody(), nobody(), nobody(), of(&["a", "b"])],
             "once it is complete"
         );
@@ -156,8 +156,8 @@ mod tests {
     fn a_status_that_is_written_is_not_told_of() {
         let mut news = News::default();
         read(&mut news);
-        let events = (1..4).map(|folders| Event::Apply(with_status(policy("a", 1), folders))).collect();
-        assert_eq!(told(&mut news, events), [of(&[]), of(&[]), of(&[])]);
+        let events = [1, 2, 3].map(|folders| Event::Apply(with_status(policy("a", 1), folders)));
+        assert_eq!(told(&mut news, &events), [of(&[]), of(&[]), of(&[])]);
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
         labelled.metadata.labels = Some([("at".to_owned(), "x".to_owned())].into());
         let mut anew = policy("b", 1);
         anew.metadata.uid = Some("uid-anew".to_owned());
-        let events = vec![
+        let events = [
             Event::Apply(changed),
             Event::Apply(labelled.clone()),
             Event::Apply(labelled),
@@ -180,15 +180,15 @@ mod tests {
             Event::Apply(policy("c", 1)),
         ];
         let expected = [of(&["a"]), of(&["a"]), of(&[]), of(&["b"]), of(&["b"]), of(&[]), of(&["c"])];
-        assert_eq!(told(&mut news, events), expected);
+        assert_eq!(told(&mut news, &events), expected);
     }
 
     #[test]
     fn what_changed_or_went_while_the_watch_was_interrupted_is_told_of_and_nothing_else() {
         let mut news = News::default();
         read(&mut news);
-        told(&mut news, vec![Event::Apply(policy("c", 1))]);
-        let events = vec![
+        told(&mut news, &[Event::Apply(policy("c", 1))]);
+        let events = [
             Event::Init,
             Event::InitApply(policy("c", 1)),
             // The list breaks off, and is read anew.
@@ -197,7 +197,7 @@ mod tests {
             Event::InitApply(policy("c", 2)),
             Event::InitDone,
         ];
-        let told = told(&mut news, events);
+        let told = told(&mut news, &events);
         assert_eq!(told.last(), Some(&of(&["b", "c"])));
         assert!(told.iter().rev().skip(1).all(Vec::is_empty), "{told:?}");
     }
