@@ -131,18 +131,18 @@ mod own_control_plane {
         }
 
         /// The operator has its rights in these namespaces and its own, by Roles, and none in those or everywhere.
-        async fn has_rights_in(&self, these: &[&str], those: &[&str]) -> Result<()> {
+        async fn has_rights_in(&self, served: &[&str], others: &[&str]) -> Result<()> {
             let may = |scope: &[&str]| {
                 let mut command = self.control_plane.kubectl();
                 command.args(["auth", "can-i", "get", "secrets", "--as", ACCOUNT]).args(scope);
                 Ok::<_, anyhow::Error>(String::from_utf8(command.output()?.stdout)?.trim() == "yes")
             };
-            for namespace in these {
+            for namespace in served {
                 let scope = ["--namespace", namespace];
                 let known = async || Ok(may(&scope)?.then_some(()));
                 eventually(&format!("rights in {namespace}"), SOON, known).await?;
             }
-            for namespace in those {
+            for namespace in others {
                 ensure!(!may(&["--namespace", namespace])?, "it reads Secrets in {namespace}");
             }
             ensure!(!may(&["--all-namespaces"])?, "it reads Secrets everywhere");
@@ -152,7 +152,7 @@ mod own_control_plane {
             }
             let places = bound.iter().filter(|binding| is_of_release(binding));
             let places: BTreeSet<_> = places.filter_map(|it| it["metadata"]["namespace"].as_str()).collect();
-            let expected = these.iter().copied().chain([NAMESPACE]).collect();
+            let expected = served.iter().copied().chain([NAMESPACE]).collect();
             ensure!(places == expected, "{places:?}");
             self.no_role_of_the_cluster_reaches_into_namespaces()
         }
@@ -249,7 +249,8 @@ mod own_control_plane {
             self.release("upgrade", &all)?;
             self.control_plane.run_kubectl(&["delete", "namespace", "gone"])?;
             let arguments = ["uninstall", RELEASE, "--namespace", NAMESPACE];
-            let refused = helm_in(&self.control_plane, &arguments).expect_err("the hook's Role has no place");
+            let refused =
+                helm_in(&self.control_plane, &arguments).err().context("the hook's Role has no place")?;
             ensure!(refused.to_string().contains("namespaces \"gone\" not found"), "{refused}");
             // Helm upgrades no release whose uninstall has begun.
             self.control_plane.run_kubectl(&["create", "namespace", "gone"]).map(drop)
