@@ -54,7 +54,8 @@ pub struct ConnectionPolicySpec {
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["connector"]))]
     pub defaults: Vec<ConnectorDefaults>,
 
-    /// Hosts that credentials may be sent to, such as api.example.com or *.example.com; any where nothing is said.
+    /// Hosts that credentials may be sent to, such as api.example.com, *.example.com or api.example.com:8443; without a port
+    /// 443 is meant. Any where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "host_list")]
     pub allowed_hosts: Option<Vec<String>>,
@@ -186,7 +187,8 @@ pub struct ConnectorDefaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<PolicySecret>,
 
-    /// Hosts that they, and the tokens they bring, may be sent to, such as login.example.com or *.example.com.
+    /// Hosts that they, and the tokens they bring, may be sent to, such as login.example.com, *.example.com or
+    /// login.example.com:8443; without a port 443 is meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "host_list")]
     pub allowed_hosts: Vec<String>,

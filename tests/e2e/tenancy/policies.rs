@@ -94,7 +94,8 @@ impl Department {
         let lent = |kind: &str, parameters: Value| {
             json!({
                 "connector": stage.connector(kind), "oauthApp": { "secretRef": { "name": APP } },
-                "authTypes": ["OAuth2ClientCredentials"], "allowedHosts": ["localhost"], "parameters": parameters,
+                "authTypes": ["OAuth2ClientCredentials"], "allowedHosts": [stage.honest.authority()],
+                "parameters": parameters,
             })
         };
         let mut for_people = lent("people", json!({}));
@@ -254,7 +255,11 @@ async fn by_policies(stage: &Stage, department: &Department) -> Result<Vec<Attem
     let keyring = lends("liaison-keyring", "lookalike", json!(["127.0.0.1"]));
     let app = lends(APP, "lookalike", json!(["127.0.0.1"]));
     let company = policy(COMPANY, &Department::rules(stage));
-    let wider = with(&company, "/spec/defaults/0/allowedHosts", json!(["localhost", "127.0.0.1"]));
+    let wider = with(
+        &company,
+        "/spec/defaults/0/allowedHosts",
+        json!([stage.honest.authority(), department.hostile]),
+    );
     let turned = with(&company, "/spec/defaults/0/connector", stage.connector("lookalike").into());
     let unbounded = with(&app, "/spec/defaults/0/allowedHosts", json!([]));
     Ok(vec![
@@ -324,6 +329,7 @@ fn disguises(department: &Department) -> Vec<(&'static str, String)> {
     let port = hostile.rsplit(':').next().unwrap_or_default();
     vec![
         ("another host", format!("http://{hostile}/token")),
+        ("another port of the allowed host", format!("http://localhost:{port}/token")),
         ("the allowed host as a user's name", format!("http://localhost@{hostile}/token")),
         ("the allowed host as a user's name and password", format!("http://localhost:80@{hostile}/token")),
         ("the allowed host in capitals, elsewhere", format!("http://LOCALHOST.evil.example:{port}/token")),
@@ -393,6 +399,11 @@ fn own_parameters(stage: &Stage, department: &Department) -> Vec<Attempt> {
         attempt(
             "a host of one's own, by apply",
             Deed::apply(eve, &site("s1", hostile)),
+            refused(words.as_str()),
+        ),
+        attempt(
+            "a port of one's own at the allowed host",
+            Deed::create(eve, &site("s4", &format!("localhost:{port}"))),
             refused(words.as_str()),
         ),
         attempt(
