@@ -122,6 +122,10 @@ async fn target(
     namespace: String,
     name: String,
 ) -> Result<Target, Error> {
+    if !context.territory.serves(&namespace) {
+        let reviewed_at = context.clock.now();
+        return Ok(Target { namespace, name, access: Access::NotServed, reviewed_at });
+    }
     let right = context.binding.reviews.may_use(&context.client, account, &namespace, &name).await?;
     let now = context.clock.now();
     let reviewed_at = now.checked_sub(right.age).unwrap_or(now);

@@ -65,6 +65,8 @@ pub enum Access {
     Forbidden,
     /// There is none.
     NotFound,
+    /// The operator does not work in that namespace, and sees nothing of it.
+    NotServed,
     /// It is there, and the process may use it.
     Found(Found),
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::api::Connection;
 use crate::domain::conditions::{self, ConditionType, Verdict};
 use crate::domain::connection::{Blocked, FolderState};
+use crate::domain::folder::not_served;
 use crate::domain::hand_out::{self, Form, Offer, Refusal};
 use crate::domain::reason::Reason;
 
@@ -33,6 +34,14 @@ fn claim_on<'a>(observed: &Observed, target: &'a Target, now: Timestamp) -> Clai
         // Whether there is one is nobody's to know who may not use it.
         Access::Forbidden | Access::NotFound => {
             return Claim::Withhold(not_accessible(observed, target), None);
+        }
+        Access::NotServed => {
+            let message = format!(
+                "connection \"{}\" is out of reach: {}",
+                shown(observed, target),
+                not_served(&target.namespace)
+            );
+            return Claim::Withhold(Verdict::no(Reason::NamespaceNotServed, message), None);
         }
         Access::Found(found) => found,
     };

@@ -68,6 +68,19 @@ fn across_folders_nobody_learns_from_the_answer_whether_a_connection_exists() {
 }
 
 #[test]
+fn of_a_namespace_that_is_not_served_it_is_said_instead_of_seeming_to_be_empty() {
+    let decision = decide(&elsewhere(Access::NotServed), at(0));
+    let (status, reason, message) = said(&decision);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "NamespaceNotServed"));
+    assert_eq!(
+        message,
+        "connection \"finance/crm\" is out of reach: Liaison does not work in namespace \"finance\"; choose one that it \
+         works in, or have an administrator add this one (--namespaces)"
+    );
+    assert_eq!((decision.status.connection, decision.effect), (None, None));
+}
+
+#[test]
 fn of_another_folders_connection_no_detail_is_told() {
     let connection = connection("finance", "crm", &not_ready(Reason::CredentialsMissing));
     let decision = decide(&elsewhere(found(connection)), at(0));

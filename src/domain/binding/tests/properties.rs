@@ -36,6 +36,7 @@ fn accesses() -> impl Strategy<Value = Access> {
     prop_oneof![
         Just(Access::Forbidden),
         Just(Access::NotFound),
+        Just(Access::NotServed),
         (connections(), any::<bool>()).prop_map(|(connection, denied)| {
             let static_hand_out =
                 if denied { StaticHandOut::DeniedBy("strict".to_owned()) } else { StaticHandOut::Allowed };
@@ -134,7 +135,7 @@ proptest! {
                     && !found.connection.spec.suspend
                     && found.connection.spec.connector_ref.name == "slack"
             }
-            Access::Forbidden | Access::NotFound => false,
+            Access::Forbidden | Access::NotFound | Access::NotServed => false,
         });
         prop_assert!(!filled || (usable && !observed.binding.spec.configurable_by_users));
         prop_assert!(observed.secret != SecretState::Foreign || effects.iter().all(|effect| matches!(effect, Effect::Remove(_))));

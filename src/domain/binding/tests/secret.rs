@@ -74,6 +74,7 @@ fn after(access: Access, now: Timestamp) -> (Option<Effect>, String) {
 #[case::moved(found(connection("shop", "crm", &not_ready(Reason::ReauthenticationRequired))))]
 #[case::going(found(deleted(connection("shop", "crm", &ready()))))]
 #[case::gone(Access::NotFound)]
+#[case::not_served_any_more(Access::NotServed)]
 #[case::withdrawn(Access::Forbidden)]
 fn what_only_a_person_mends_takes_the_credential_out(#[case] access: Access) {
     let (effect, reason) = after(access, at(1));
