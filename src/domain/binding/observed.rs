@@ -139,15 +139,18 @@ impl Observed {
     }
 }
 
-/// The elder binding of the same namespace that asks for a Secret of the same name. The younger one yields: else whoever
-/// asks for the name of another's Secret would have it as soon as that one is made anew.
+/// The binding of the same namespace that asks for a Secret of the same name and comes first: the one that had it, then
+/// the elder one. The other yields: else whoever asks for the name of another's Secret would have it as soon as that one
+/// is made anew.
 pub fn elder_with_same_secret<'a>(
     binding: &ProcessBinding,
     others: impl IntoIterator<Item = &'a ProcessBinding>,
 ) -> Option<String> {
-    let age = |binding: &ProcessBinding| {
+    let turn = |binding: &ProcessBinding| {
         let metadata = &binding.metadata;
-        (metadata.creation_timestamp.as_ref().map(|time| time.0), metadata.uid.clone())
+        let had = binding.status.as_ref().and_then(|status| status.binding.as_ref()).map(|made| &made.name);
+        let has_not = had.is_none() || had != binding.spec.secret_name.as_ref();
+        (has_not, metadata.creation_timestamp.as_ref().map(|time| time.0), metadata.uid.clone())
     };
     let asks_too = |other: &&ProcessBinding| {
         other.metadata.namespace == binding.metadata.namespace
@@ -156,8 +159,8 @@ pub fn elder_with_same_secret<'a>(
             && other.spec.secret_name.is_some()
             && other.spec.secret_name == binding.spec.secret_name
     };
-    let elder = others.into_iter().filter(asks_too).filter(|other| age(other) < age(binding));
-    elder.min_by_key(|other| age(other))?.metadata.name.clone()
+    let elder = others.into_iter().filter(asks_too).filter(|other| turn(other) < turn(binding));
+    elder.min_by_key(|other| turn(other))?.metadata.name.clone()
 }
 
 /// The Connections that a binding names itself: one, or each user's.

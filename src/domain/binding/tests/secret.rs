@@ -3,6 +3,7 @@
 use rstest::rstest;
 
 use super::*;
+use crate::api::process_binding::BindingStatus;
 use crate::domain::connection::FolderState;
 
 fn written(observed: &Observed) -> Content {
@@ -186,6 +187,10 @@ fn of_two_bindings_that_ask_for_one_secret_the_younger_yields() {
     let all = [other, younger.clone(), elder.clone()];
     assert_eq!(elder_with_same_secret(&younger, &all), Some("of-a".to_owned()));
     assert_eq!(elder_with_same_secret(&elder, &all), None);
+    let mut had = younger.clone();
+    had.status.get_or_insert_default().binding = Some(BindingStatus { name: "s".to_owned() });
+    assert_eq!(elder_with_same_secret(&had, &all), None, "it had the Secret, which is gone for a moment");
+    assert_eq!(elder_with_same_secret(&elder, &[had]), Some("of-b".to_owned()));
     let mut elsewhere = elder.clone();
     elsewhere.metadata.namespace = Some("elsewhere".to_owned());
     let mut going = elder;
