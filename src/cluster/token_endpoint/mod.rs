@@ -141,7 +141,7 @@ impl Desk {
             };
             checked.map_err(NotHandedOut::Limited)
         };
-        let asked = async {
+        let asked = || async {
             let reviews: Api<TokenReview> = Api::all(self.client.clone());
             let review = service_account::review(bearer, &self.audience);
             let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(try_later)?;
@@ -169,7 +169,7 @@ impl Desk {
             };
             checked.map_err(NotHandedOut::Limited)
         };
-        let question = async {
+        let question = || async {
             let subject = Subject { verb: "use", group: GROUP, resource: "connections", namespace, name };
             may(&self.client, &caller.user, &subject).await.map_err(try_later)
         };

@@ -58,18 +58,22 @@ impl<K: Clone + Eq + Hash, V: Clone> Remembered<K, V> {
     /// What is remembered, or what `ask` says. Of several that ask the same at once one does, and the others wait. A
     /// failure is not remembered. Before anything is asked or takes up memory, `admit` has to agree; it is told the last
     /// favourable answer, if there was one lately.
-    pub(super) async fn get<E>(
+    pub(super) async fn get<E, F>(
         &self,
         key: K,
         admit: impl Fn(Option<&V>) -> Result<(), E>,
-        ask: impl Future<Output = Result<V, E>>,
-    ) -> Result<V, E> {
+        ask: impl FnOnce() -> F,
+    ) -> Result<V, E>
+    where
+        F: Future<Output = Result<V, E>>,
+    {
         let Place { answer, known, admitted } = self.place(&key, Instant::now(), &admit)?;
         let asked = async {
             if !admitted {
                 admit(known.as_ref())?;
             }
-            let given = ask.await?;
+            // Most questions are answered from memory, and carry no room for the asking.
+            let given = Box::pin(ask()).await?;
             self.learn(&key, &answer, &given, Instant::now());
             Ok(given)
         };

@@ -74,7 +74,7 @@ mod tests {
         assert!(!in_doubt(&standing, address(2), start), "others are not");
         standing.accepted(address(1));
         assert!(!in_doubt(&standing, address(1), start));
-        let later = start + DOUBT - Duration::from_millis(1);
+        let later = start + DOUBT.mul_f64(0.999);
         assert!(in_doubt(&standing, address(1), later));
         assert!(!in_doubt(&standing, address(1), later + DOUBT));
     }

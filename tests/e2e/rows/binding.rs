@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
-use liaison::api::ProcessBinding;
 use liaison::api::process_binding::Requirement;
 use serde_json::{Value, json};
 
@@ -13,7 +12,7 @@ use super::catalogue::{oidc_client, oidc_connector};
 use crate::binding::{WITHDRAWN, grant, is_fresh, process, ready_message, withdraw};
 use crate::fixtures::{Ground, HEALS, client_credentials_connector, token_connector};
 use crate::support::strict_provider::{Answer, StrictProvider};
-use crate::support::waiting::{SOON, eventually, holds_for};
+use crate::support::waiting::{SOON, eventually};
 use crate::world::World;
 
 async fn ground(name: &str) -> Result<Ground> {

@@ -98,7 +98,7 @@ fn example_connections() -> Result<Vec<(String, String, String)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(repository().join("examples"))? {
         let file = entry?.file_name().to_string_lossy().into_owned();
-        if !file.ends_with(".yaml") {
+        if std::path::Path::new(&file).extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
         let text = std::fs::read_to_string(repository().join("examples").join(&file))?;
