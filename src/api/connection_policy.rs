@@ -54,7 +54,8 @@ pub struct ConnectionPolicySpec {
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["connector"]))]
     pub defaults: Vec<ConnectorDefaults>,
 
-    /// Hosts that credentials may be sent to, such as api.example.com or *.example.com; any where nothing is said.
+    /// Hosts that credentials may be sent to, such as api.example.com, *.example.com or api.example.com:8443; without a port
+    /// 443 is meant. Any where nothing is said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "host_list")]
     pub allowed_hosts: Option<Vec<String>>,
@@ -164,6 +165,8 @@ pub struct AuthTypeRules {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.oauthApp) || has(self.credentials)) || (has(self.allowedHosts) && self.allowedHosts.size() > 0)")
     .message("a default OAuth app or default credentials need allowedHosts: the hosts that they may be sent to"))]
+#[x_kube(validation = Rule::new("!has(self.authTypes) || has(self.oauthApp)")
+    .message("authTypes says what oauthApp is lent to, and there is no oauthApp"))]
 pub struct ConnectorDefaults {
     /// The Connector.
     #[schemars(length(min = 1, max = 253), regex(pattern = OBJECT_NAME))]
@@ -173,11 +176,19 @@ pub struct ConnectorDefaults {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oauth_app: Option<PolicySecret>,
 
+    /// Auth types that the OAuth app is lent to, and no others. Where nothing is said, those that need a person's consent or
+    /// password: OAuth2AuthorizationCode and OAuth2Password. With OAuth2ClientCredentials whoever makes a Connection acts
+    /// as the application itself, without anybody's consent. To OAuth2BringYourOwnApp nothing is lent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "set"))]
+    pub auth_types: Option<Vec<AuthType>>,
+
     /// The organisation's values of secret parameters, such as apiKey: a Secret in the operator's own namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credentials: Option<PolicySecret>,
 
-    /// Hosts that they, and the tokens they bring, may be sent to, such as login.example.com or *.example.com.
+    /// Hosts that they, and the tokens they bring, may be sent to, such as login.example.com, *.example.com or
+    /// login.example.com:8443; without a port 443 is meant.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "host_list")]
     pub allowed_hosts: Vec<String>,
@@ -194,6 +205,14 @@ pub struct ConnectorDefaults {
 }
 
 impl ConnectorDefaults {
+    /// Whether Connections that authenticate in this way are lent the OAuth app, where there is one.
+    pub fn lends_app_to(&self, auth_type: AuthType) -> bool {
+        match &self.auth_types {
+            Some(listed) => auth_type.can_be_lent_app() && listed.contains(&auth_type),
+            None => auth_type.can_be_lent_app() && auth_type.speaks_for_person(),
+        }
+    }
+
     /// Names of the Secrets whose values go to the allowed hosts alone.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         [&self.oauth_app, &self.credentials].into_iter().flatten().map(|lent| lent.secret_ref.name.as_str())

@@ -151,7 +151,7 @@ pub struct PolicyStatus {
 
     /// Hosts that all of them allow credentials to be sent to: none where the list is empty, any where there is no list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), inner(length(max = 253)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 64), inner(length(max = 259)), extend("x-kubernetes-list-type" = "atomic"))]
     pub allowed_hosts: Option<Vec<String>>,
 
     /// The policy that does not allow to hand out a static credential; absent where none does. A credential without a

@@ -71,6 +71,16 @@ impl AuthType {
         )
     }
 
+    /// Types whose OAuth client may be somebody else's.
+    pub fn can_be_lent_app(self) -> bool {
+        self.has_oauth_client() && self != Self::OAuth2BringYourOwnApp
+    }
+
+    /// Types whose OAuth client gets nothing without a person's consent or password.
+    pub fn speaks_for_person(self) -> bool {
+        self.needs_person() || self == Self::OAuth2Password
+    }
+
     /// Types that only a person in a browser can authenticate.
     pub fn needs_person(self) -> bool {
         matches!(self, Self::OAuth2AuthorizationCode | Self::OAuth2BringYourOwnApp)

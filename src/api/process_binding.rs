@@ -71,7 +71,7 @@ pub struct ProcessBindingSpec {
     #[serde(default)]
     pub configurable_by_users: bool,
 
-    /// What users have chosen. Each sets their own entry and nobody else's.
+    /// What users have chosen. Each sets their own entry and nobody else's; who may delete the binding may remove others'.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["user"]))]
     pub choices: Vec<Choice>,

@@ -68,8 +68,8 @@ pub fn host_list(_: &mut SchemaGenerator) -> Schema {
         "items": {
             "type": "string",
             "minLength": 1,
-            "maxLength": 253,
-            "pattern": r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+            "maxLength": 259,
+            "pattern": r"^(\*\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[1-9][0-9]{0,4})?$",
         },
     })
 }

@@ -41,9 +41,10 @@ async fn observe(connection: &Connection, context: &Context) -> Result<(Observed
     let seen = token_store::observe(context, connection).await?;
     let (folder, policy) = policy::governing(context, namespace, &spec.connector_ref.name);
     let credentials = domain::policy::credentials(spec, &policy);
-    let oauth_app = domain::policy::oauth_app(spec, &policy);
+    let connector = connector_state(context, &spec.connector_ref.name);
+    let oauth_app = domain::policy::oauth_app(spec, connector.auth_type_of(spec), &policy);
     let observed = Observed {
-        connector: connector_state(context, &spec.connector_ref.name),
+        connector,
         folder,
         credentials: secrets.state_of(namespace, credentials.as_ref(), keyring).await?,
         oauth_app: secrets.state_of(namespace, oauth_app.as_ref(), keyring).await?,

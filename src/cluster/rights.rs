@@ -2,9 +2,10 @@
 //! so the objects of role-based access control are watched, as metadata, and every change of one is a reason to ask
 //! again. What other authorizers decide is asked anew every hour.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Debug;
 use std::future::ready;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +32,14 @@ const SETTLE: Duration = Duration::from_millis(250);
 /// API servers learn of a change by watches of their own, some of them later than we. So each change is a reason to ask
 /// twice, and no more often than this.
 const ONCE_MORE: Duration = Duration::from_secs(2);
+
+/// An API server whose watches are late, under load or just begun, answers both times as before, and an answer is kept
+/// for long. So it is asked a last time, this long after the last change of a batch.
+const LAST: Duration = Duration::from_secs(25);
+
+/// Changes within this share their last review. With [`LAST`] it leaves time to empty a Secret within a minute of any
+/// of them.
+const BATCH: Duration = Duration::from_secs(10);
 
 /// What was heard of rights.
 enum Heard {
@@ -152,32 +161,77 @@ where
         .boxed()
 }
 
-/// Calls `review` soon after a change, and once more after that; changes in between are taken together.
-async fn debounced(changes: impl futures::Stream<Item = Reach>, mut review: impl FnMut(&Reach)) {
-    let mut changes = pin!(changes);
-    let mut reach = Reach::default();
-    loop {
-        if reach.is_empty() {
-            let Some(first) = changes.next().await else { return };
-            reach.add(first);
-            reach.add(within(SETTLE, &mut changes).await);
-            review(&reach);
+/// Reviews that are still to come for changes that were heard.
+#[derive(Default)]
+struct Pending {
+    /// Not reviewed yet.
+    fresh: Reach,
+    /// Reviewed once.
+    again: Reach,
+    /// When both of them are to be reviewed.
+    soon: Option<Instant>,
+    /// Batches that wait for their last review, oldest first; never more than [`LAST`] has room for.
+    batches: VecDeque<Batch>,
+}
+
+/// Changes that are reviewed together a last time.
+struct Batch {
+    first: Instant,
+    last: Instant,
+    reach: Reach,
+}
+
+impl Pending {
+    fn add(&mut self, change: &Reach, now: Instant) {
+        self.fresh.add(change.clone());
+        self.soon.get_or_insert(now + SETTLE);
+        match self.batches.back_mut().filter(|batch| now < batch.first + BATCH) {
+            Some(batch) => {
+                batch.last = now;
+                batch.reach.add(change.clone());
+            }
+            None => self.batches.push_back(Batch { first: now, last: now, reach: change.clone() }),
         }
-        let later = within(ONCE_MORE, &mut changes).await;
-        reach.add(later.clone());
-        review(&reach);
-        reach = later;
+    }
+
+    /// When the next review is due.
+    fn due(&self) -> Option<Instant> {
+        let last = self.batches.front().map(|batch| batch.last + LAST);
+        [self.soon, last].into_iter().flatten().min()
+    }
+
+    /// All that is due, which is then no longer pending, or only for a later time.
+    fn take(&mut self, now: Instant) -> Reach {
+        let mut reach = Reach::default();
+        if self.soon.is_some_and(|soon| soon <= now) {
+            reach.add(mem::replace(&mut self.again, self.fresh.clone()));
+            reach.add(mem::take(&mut self.fresh));
+            self.soon = (!self.again.is_empty()).then(|| now + ONCE_MORE);
+        }
+        while let Some(batch) = self.batches.pop_front_if(|batch| batch.last + LAST <= now) {
+            reach.add(batch.reach);
+        }
+        reach
     }
 }
 
-/// All changes of that time.
-async fn within(time: Duration, changes: &mut (impl futures::Stream<Item = Reach> + Unpin)) -> Reach {
-    let end = Instant::now() + time;
-    let mut reach = Reach::default();
-    while let Ok(Some(more)) = timeout_at(end, changes.next()).await {
-        reach.add(more);
+/// Calls `review` soon after a change, once more, and a last time; changes in between are taken together.
+async fn debounced(changes: impl futures::Stream<Item = Reach>, mut review: impl FnMut(&Reach)) {
+    let mut changes = pin!(changes);
+    let mut pending = Pending::default();
+    loop {
+        let change = match pending.due() {
+            // Also where changes never pause.
+            Some(due) if due <= Instant::now() => None,
+            Some(due) => timeout_at(due, changes.next()).await.ok(),
+            None => Some(changes.next().await),
+        };
+        match change {
+            Some(Some(change)) => pending.add(&change, Instant::now()),
+            Some(None) => return,
+            None => review(&pending.take(Instant::now())),
+        }
     }
-    reach
 }
 
 #[cfg(test)]
@@ -189,17 +243,26 @@ mod tests {
         Reach::of(Some(namespace.to_owned()))
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_change_is_a_reason_to_ask_twice_and_many_are_no_reason_to_ask_more() {
+    type Changes = mpsc::UnboundedSender<Reach>;
+    type Asked = mpsc::UnboundedReceiver<(Duration, Reach)>;
+
+    /// Where changes go in, and when what was asked comes out.
+    fn followed() -> (Changes, Asked) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let changes = futures::stream::unfold(receiver, |mut receiver| async {
             receiver.recv().await.map(|reach| (reach, receiver))
         });
         let begun = Instant::now();
-        let (told, mut asked) = mpsc::unbounded_channel();
+        let (told, asked) = mpsc::unbounded_channel();
         tokio::spawn(debounced(changes, move |reach| {
             let _ = told.send((begun.elapsed(), reach.clone()));
         }));
+        (sender, asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_a_reason_to_ask_three_times_and_many_are_no_reason_to_ask_more() {
+        let (sender, mut asked) = followed();
         for namespace in ["a", "b", "a"] {
             sender.send(of(namespace)).unwrap();
         }
@@ -209,16 +272,45 @@ mod tests {
         sender.send(of("c")).unwrap();
         let mut all = both;
         all.add(of("c"));
-        assert_eq!(asked.recv().await, Some((SETTLE + ONCE_MORE, all)));
-        assert_eq!(
-            asked.recv().await,
-            Some((SETTLE + 2 * ONCE_MORE, of("c"))),
-            "what came between, once more"
-        );
+        assert_eq!(asked.recv().await, Some((SETTLE + ONCE_MORE, all.clone())));
+        let once_more = (SETTLE + 2 * ONCE_MORE, of("c"));
+        assert_eq!(asked.recv().await, Some(once_more), "what came between, once more");
+        let last = (SETTLE + LAST, all);
+        assert_eq!(asked.recv().await, Some(last), "all of them a last time, after the last of them");
 
         let everywhere = Reach::of(None);
         assert!(everywhere.includes("any") && of("a").includes("a") && !of("a").includes("b"));
         sender.send(everywhere.clone()).unwrap();
-        assert_eq!(asked.recv().await.unwrap().1, everywhere);
+        for _ in 0..3 {
+            assert_eq!(asked.recv().await.unwrap().1, everywhere);
+        }
+        let nothing = timeout_at(Instant::now() + 10 * LAST, asked.recv()).await;
+        assert!(nothing.is_err(), "then nothing is asked any more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn changes_without_end_put_off_no_review_and_multiply_none() {
+        let (sender, mut asked) = followed();
+        let begun = Instant::now();
+        let end = Duration::from_mins(10);
+        sender.send(of("withdrawn")).unwrap();
+        while begun.elapsed() < end {
+            sender.send(of("busy")).unwrap();
+            tokio::time::advance(Duration::from_millis(100)).await;
+            tokio::task::yield_now().await;
+        }
+        drop(sender);
+        let (mut reviews, mut of_withdrawn) = (0, Vec::new());
+        while let Some((at, reach)) = asked.recv().await {
+            reviews += 1;
+            if reach.includes("withdrawn") {
+                of_withdrawn.push(at);
+            }
+        }
+        assert_eq!(of_withdrawn.len(), 3, "{of_withdrawn:?}");
+        let last = of_withdrawn[2];
+        assert!(LAST <= last && last <= LAST + BATCH + SETTLE, "{last:?}");
+        let most = end.as_secs() / ONCE_MORE.as_secs() + end.as_secs() / BATCH.as_secs() + 2;
+        assert!(reviews <= most, "{reviews}");
     }
 }

@@ -265,7 +265,7 @@ reasons! {
     ConnectionNotReady: User, Waiting, "The connection is not ready.";
     /// The connection is for another connector.
     ConnectorMismatch: User, Stuck, "The connection is for another connector.";
-    /// The API server does not let the Secret be written: quota, another policy, an immutable Secret.
+    /// The API server does not let the Secret be written: quota, another policy, or finalizers on an immutable one.
     SecretWriteRefused: Administrator, Waiting, "The Secret cannot be written.";
     /// There is a Secret of that name that the binding did not make.
     SecretNameTaken: User, Stuck, "A Secret of that name exists already.";

@@ -45,15 +45,16 @@ impl fmt::Display for Purpose {
 pub struct Reach {
     /// Host, as addresses write it, and port exempt from the egress guard.
     pub exceptions: BTreeSet<(String, u16)>,
-    /// Lists of hosts, each of which has to cover the one that the request goes to.
+    /// Lists of hosts, each of which has to cover the host and port that the request goes to.
     pub host_lists: Vec<Vec<String>>,
 }
 
 impl Reach {
-    /// Whether what a request carries may go to the host of this address.
+    /// Whether what a request carries may go to the host and port of this address.
     pub fn covers(&self, url: &Url) -> bool {
         let host = url.host_str().unwrap_or_default();
-        self.host_lists.iter().all(|list| hosts::any_covers(list, host))
+        let port = url.port_or_known_default().unwrap_or_default();
+        self.host_lists.iter().all(|list| hosts::any_covers(list, host, port))
     }
 }
 

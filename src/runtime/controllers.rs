@@ -1,6 +1,8 @@
 //! Wires watches to passes: who is looked at when what changes.
 
 mod bindings;
+mod folders;
+mod policies;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -11,13 +13,13 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::api::rbac::v1::{ClusterRole, RoleBinding};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PartialObjectMeta;
 use kube::runtime::Controller;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::events::{Recorder, Reporter};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -100,7 +102,7 @@ pub async fn run(parts: Parts, settings: &Settings, stop: CancellationToken) {
     let (surroundings, beside) = Surroundings::new();
     let connections = watch::followed::<Connection>(&client, &territory, Arc::clone(&surroundings));
     let consents = watch::objects_in::<ConsentRequest>(&client, &territory);
-    let policies = watch::objects::<ConnectionPolicy>(Api::all(client.clone()));
+    let policies = watch::written::<ConnectionPolicy>(Api::all(client.clone()));
     let bindings = watch::followed::<ProcessBinding>(&client, &territory, Arc::clone(&surroundings));
     let outputs = watch::secrets(&client, &territory, &watch::outputs_selector());
     let rights = Rights::watch(&client, &territory);
@@ -221,16 +223,6 @@ where
     })
 }
 
-/// Folders whose passes a change of another kind, or of another folder, causes.
-fn folders_of<K: Send + 'static>(
-    folders: &Store<Guarded<Folder>>,
-    changes: watch::Changes<K>,
-    concerned: impl Fn(&Store<Guarded<Folder>>, &K) -> watch::Concerned<Folder> + Send + 'static,
-) -> Caused<Folder> {
-    let folders = folders.clone();
-    watch::forward(changes, move |changed| concerned(&folders, changed))
-}
-
 /// Passes over all objects of each kind.
 struct Passes {
     context: Arc<Context>,
@@ -255,49 +247,6 @@ impl Passes {
             .await;
     }
 
-    /// A folder's path and its claim to a namespace depend on the other folders, so a change of one concerns all.
-    async fn over_folders(
-        &self,
-        namespaces: Watched<PartialObjectMeta<Namespace>>,
-        owner_role: Watched<PartialObjectMeta<ClusterRole>>,
-    ) {
-        let (client, folders) = (&self.context.client, &self.context.folders);
-        let role = owner_role.store.clone();
-        let territory = &self.context.territory;
-        let owner_bindings = watch::named_in::<RoleBinding>(client, territory, FOLDER_OWNER_ROLE);
-        let others = watch::objects::<Folder>(Api::all(client.clone()));
-        let causes = [
-            folders_of(folders, namespaces.changes, |folders, changed: &PartialObjectMeta<Namespace>| {
-                watch::folders_of_namespace(folders, &changed.name_any())
-            }),
-            folders_of(
-                folders,
-                owner_bindings.changes,
-                |folders, changed: &PartialObjectMeta<RoleBinding>| {
-                    watch::folders_of_namespace(folders, &changed.namespace().unwrap_or_default())
-                },
-            ),
-            folders_of(folders, owner_role.changes, |folders, _: &PartialObjectMeta<ClusterRole>| {
-                watch::all_folders(folders)
-            }),
-            folders_of(folders, watch::relevant(others.changes).boxed(), |folders, _: &Guarded<Folder>| {
-                watch::all_folders(folders)
-            }),
-        ];
-        // Before, the role would seem to be missing.
-        tokio::select! {
-            read = role.wait_until_ready() => if read.is_err() { return },
-            () = self.stop.cancelled() => return,
-        }
-        let controller = self.controller(watch::objects::<Folder>(Api::all(client.clone())));
-        causes
-            .into_iter()
-            .fold(controller, Controller::reconcile_on)
-            .run(observed("Folder", cluster::folder::reconcile), never, Arc::clone(&self.context))
-            .for_each(|_| std::future::ready(()))
-            .await;
-    }
-
     /// A Connection is looked at only once everything that it may refer to has been read; before, all would seem to
     /// be missing.
     async fn over_connections(
@@ -313,32 +262,6 @@ impl Passes {
         let controller = causes.into_iter().fold(self.controller(connections), Controller::reconcile_on);
         controller
             .run(observed("Connection", cluster::connection::reconcile), never, Arc::clone(&self.context))
-            .for_each(|_| std::future::ready(()))
-            .await;
-    }
-}
-
-impl Passes {
-    /// `touched` tells that something has changed that a policy may name, once the stores show it.
-    async fn over_policies(
-        &self,
-        complete: impl Future<Output = bool>,
-        touched: tokio::sync::watch::Receiver<()>,
-    ) {
-        tokio::select! {
-            complete = complete => if !complete { return },
-            () = self.stop.cancelled() => return,
-        }
-        let policies = self.context.policies.clone();
-        let touched = futures::stream::unfold(touched, |mut touched| async {
-            touched.changed().await.ok()?;
-            Some(((), touched))
-        });
-        let concerned =
-            touched.flat_map(move |()| futures::stream::iter(watch::all_policies(&policies))).boxed();
-        self.controller(watch::objects::<ConnectionPolicy>(Api::all(self.context.client.clone())))
-            .reconcile_on(concerned)
-            .run(observed("ConnectionPolicy", cluster::policy::reconcile), never, Arc::clone(&self.context))
             .for_each(|_| std::future::ready(()))
             .await;
     }

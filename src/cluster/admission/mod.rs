@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder};
+use crate::api::{Connection, ConnectionPolicy, Connector, ConsentRequest, Folder, ProcessBinding};
 use crate::domain::admission::{
     self, ConnectorSeen, Leaving, Ruling, is_open, reaches_other_hosts, requester,
 };
@@ -210,6 +210,18 @@ impl Desk {
         Ok(Ruling::Pass)
     }
 
+    fn process_binding(
+        &self,
+        asked: &Asked<'_>,
+        old: Option<&ProcessBinding>,
+        new: &ProcessBinding,
+    ) -> Ruling {
+        match admission::place(asked.namespace, &self.territory) {
+            refused @ Ruling::Refuse(_) if old.is_none() => refused,
+            _ => admission::process_binding(new, &self.all_folders()),
+        }
+    }
+
     fn all_folders(&self) -> Vec<Folder> {
         self.folders.state().iter().filter_map(|object| object.0.as_ref().ok().cloned()).collect()
     }
@@ -316,7 +328,7 @@ impl AdmissionDesk for Desk {
             },
             Reviewed::Folders => self.folder_written(&asked, old(request)?.as_ref(), &new(request)?).await?,
             Reviewed::ConsentRequests => return self.consent_request(&asked, &new(request)?, response),
-            Reviewed::ProcessBindings => admission::process_binding(&new(request)?, &self.all_folders()),
+            Reviewed::ProcessBindings => self.process_binding(&asked, old(request)?.as_ref(), &new(request)?),
         };
         match ruling {
             Ruling::Pass => {}

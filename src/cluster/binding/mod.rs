@@ -1,10 +1,11 @@
 //! ProcessBindings: one pass is observe → decide → act.
 
 mod output;
+mod removal;
 mod reviews;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PartialObjectMeta;
@@ -14,8 +15,8 @@ use kube::{Api, Resource, ResourceExt};
 
 use crate::api::{Connection, ProcessBinding, ProcessBindingStatus};
 use crate::domain::binding::{
-    Access, Content, Effect, Found, Observed, Outcome, SecretState as BindingSecret, Target, Whose, decide,
-    decide_again, elder_with_same_secret, references,
+    Access, Content, Effect, Found, Observed, Outcome, SecretState as BindingSecret, Target, Tried, Whose,
+    decide, elder_with_same_secret, learn, references,
 };
 use crate::domain::connection::{Blocked, SecretState};
 use crate::domain::decision::Decision;
@@ -31,6 +32,10 @@ use output::{Seen, Write};
 use reviews::{Account, Reviews};
 
 const FIELD_MANAGER: &str = "liaison-binding";
+
+/// More than can follow one from another: a write that finds the Secret immutable, its deletion, the credential withdrawn
+/// when it is read, a Secret without it, and the former Secret's deletion.
+const EFFECTS_IN_A_PASS: usize = 6;
 
 /// What passes over ProcessBindings share.
 pub struct Shared {
@@ -71,7 +76,7 @@ pub async fn reconcile(
     }
     let (observed, seen) = observe(&binding, &context).await?; // reads
     let decision = decide(&observed, context.clock.now()); // pure
-    act(&context, observed, &seen, decision).await // writes
+    act(&context, observed, seen, decision).await // writes
 }
 
 /// Gathers all that a decision depends on. Reads only.
@@ -89,8 +94,7 @@ async fn observe(binding: &ProcessBinding, context: &Context) -> Result<(Observe
     let account = Account { namespace: namespace.clone(), name: binding.spec.service_account_name.clone() };
     let mut targets = Vec::with_capacity(named.len());
     for (there, name) in named {
-        let access = access(context, &account, &there, &name).await?;
-        targets.push(Target { namespace: there, name, access });
+        targets.push(target(context, &account, there, name).await?);
     }
     let seen = output::observe(context, binding).await?;
     let observed = Observed {
@@ -99,7 +103,7 @@ async fn observe(binding: &ProcessBinding, context: &Context) -> Result<(Observe
         no_default,
         secret: secret_state(context, binding, &seen),
         outdated: seen.outdated(),
-        hindrance: None,
+        tried: Tried::default(),
         binding: binding.clone(),
     };
     Ok((observed, seen))
@@ -112,10 +116,25 @@ fn default_of(context: &Context, namespace: &str, connector: &str) -> Result<Str
 }
 
 /// What a process may see of a Connection. Its right is reviewed before anything is looked up.
-async fn access(context: &Context, account: &Account, namespace: &str, name: &str) -> Result<Access, Error> {
-    if !context.binding.reviews.may_use(&context.client, account, namespace, name).await? {
-        return Ok(Access::Forbidden);
+async fn target(
+    context: &Context,
+    account: &Account,
+    namespace: String,
+    name: String,
+) -> Result<Target, Error> {
+    if !context.territory.serves(&namespace) {
+        let reviewed_at = context.clock.now();
+        return Ok(Target { namespace, name, access: Access::NotServed, reviewed_at });
     }
+    let right = context.binding.reviews.may_use(&context.client, account, &namespace, &name).await?;
+    let now = context.clock.now();
+    let reviewed_at = now.checked_sub(right.age).unwrap_or(now);
+    let access = if right.allowed { look_up(context, &namespace, &name).await? } else { Access::Forbidden };
+    Ok(Target { namespace, name, access, reviewed_at })
+}
+
+/// A Connection, for a process that may use it.
+async fn look_up(context: &Context, namespace: &str, name: &str) -> Result<Access, Error> {
     let Some(connection) = connection_of(context, namespace, name) else { return Ok(Access::NotFound) };
     let (_, policy) = policy::governing(context, namespace, &connection.spec.connector_ref.name);
     let static_hand_out = StaticHandOut::of(&connection.spec, &policy);
@@ -149,35 +168,35 @@ fn secret_state(context: &Context, binding: &ProcessBinding, seen: &Seen) -> Bin
     elder_with_same_secret(binding, others).map_or(state, BindingSecret::AskedForBy)
 }
 
-/// Does what was decided: at most one effect, and one write of the status where it differs. Where another effect
-/// follows, the status is left to the pass after.
+/// Does what was decided, and what is decided after that. What did not come about is known within a pass alone, so that
+/// no effect is left to the next one; then the status is written once, where it differs.
 async fn act(
     context: &Context,
-    observed: Observed,
-    seen: &Seen,
-    decision: Decision<ProcessBindingStatus, Effect>,
+    mut observed: Observed,
+    mut seen: Seen,
+    mut decision: Decision<ProcessBindingStatus, Effect>,
 ) -> Result<Action, Error> {
-    let Some(effect) = decision.effect.clone() else {
-        return recorded(context, &observed.binding, &decision).await;
-    };
-    let outcome = match effect {
-        Effect::Write(wanted) => write(context, &observed, seen, &wanted).await?,
-        Effect::Remove(_) => output::remove(context, seen).await?,
-    };
-    let Some(outcome) = outcome else { return Ok(Action::requeue(record::LOOK_AGAIN)) };
-    let binding = observed.binding.clone();
-    let after = decide_again(observed, outcome, context.clock.now());
-    if after.effect.is_some() {
-        return Ok(Action::requeue(Duration::ZERO));
+    for _ in 0..EFFECTS_IN_A_PASS {
+        let Some(effect) = &decision.effect else {
+            return recorded(context, &observed.binding, &decision).await;
+        };
+        let outcome = match effect {
+            Effect::Write(wanted) => write(context, &observed, &mut seen, wanted).await?,
+            Effect::Discard(_) => removal::discard(context, &mut seen).await?,
+            Effect::Remove(_) => removal::remove(context, &mut seen).await?,
+        };
+        let Some(outcome) = outcome else { break };
+        learn(&mut observed, outcome);
+        decision = decide(&observed, context.clock.now());
     }
-    recorded(context, &binding, &after).await
+    Ok(Action::requeue(record::LOOK_AGAIN))
 }
 
 /// Writes the Secret, with the credential where one is to be in it. `None`: something has changed meanwhile.
 async fn write(
     context: &Context,
     observed: &Observed,
-    seen: &Seen,
+    seen: &mut Seen,
     wanted: &Content,
 ) -> Result<Option<Outcome>, Error> {
     let credential = match &wanted.credential {
@@ -186,14 +205,12 @@ async fn write(
             Some(Ok(handed_out)) => handed_out.credential,
             // What was judged is not what is there: the Connection's next status tells.
             None | Some(Err(Refusal::Waits(_))) => return Ok(None),
-            Some(Err(Refusal::Withdrawn(blocked))) => {
-                let blocked = Blocked { reason: Reason::ConnectionNotReady, ..blocked };
-                return Ok(Some(Outcome::Hindered(blocked)));
-            }
+            Some(Err(Refusal::Withdrawn(why))) => return Ok(Some(Outcome::Withdrawn(why))),
         },
     };
     Ok(match output::write(context, &observed.binding, seen, wanted, credential).await? {
         Write::Done(own) => Some(Outcome::Written(own)),
+        Write::Immutable => Some(Outcome::Immutable),
         Write::Refused(message) => {
             let message = format!("secret \"{}\" cannot be written: {message}", wanted.name);
             Some(Outcome::Hindered(Blocked { reason: Reason::SecretWriteRefused, message }))

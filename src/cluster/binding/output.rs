@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{DeleteParams, ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{ObjectMeta, PartialObjectMeta, Patch, PatchParams, PostParams};
+use kube::core::Status;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Resource, ResourceExt};
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::api::names::{
     BINDING_LABEL, CONNECTION_HASH_ANNOTATION, CREDENTIAL_EXPIRES_AT_ANNOTATION, FILLED_FROM_ANNOTATION,
 };
 use crate::cluster::{Context, Error};
-use crate::domain::binding::{Content, Outcome, OwnSecret, SecretState, keys};
+use crate::domain::binding::{Content, OwnSecret, SecretState, keys};
 use crate::envelope::secret_value;
 use crate::ports::Credential;
 
@@ -30,9 +31,9 @@ const BEARER: &str = "Bearer";
 /// Secrets as they were seen: what a write has to find unchanged.
 pub(super) struct Seen {
     /// The one of `spec.secretName`, whoever's it is.
-    wanted: Option<Metadata>,
+    pub(super) wanted: Option<Metadata>,
     /// One that the binding made under another name.
-    outdated: Option<Metadata>,
+    pub(super) outdated: Option<Metadata>,
 }
 
 /// What became of a write.
@@ -40,6 +41,8 @@ pub(super) enum Write {
     Done(OwnSecret),
     /// Somebody has changed, made or deleted the Secret since it was seen.
     Superseded,
+    /// The Secret is marked immutable.
+    Immutable,
     /// The API server refuses: why.
     Refused(String),
 }
@@ -98,14 +101,14 @@ pub(super) async fn observe(context: &Context, binding: &ProcessBinding) -> Resu
             && secret.metadata.name != binding.spec.secret_name
             && is_own(secret, binding)
     });
-    Ok(Seen { wanted, outdated: outdated.map(|secret| secret.as_ref().clone()) })
+    Ok(Seen { wanted, outdated: outdated.map(|secret| shared.written_outputs.apply(secret)) })
 }
 
 /// Writes the Secret as it should be, if it is still the one that was seen.
 pub(super) async fn write(
     context: &Context,
     binding: &ProcessBinding,
-    seen: &Seen,
+    seen: &mut Seen,
     wanted: &Content,
     credential: Credential,
 ) -> Result<Write, Error> {
@@ -123,8 +126,9 @@ pub(super) async fn write(
             let written = Metadata { types: None, metadata, ..Metadata::default() };
             let own = own(&written);
             if let Some(before) = &seen.wanted {
-                context.binding.written_outputs.note(before, written, Instant::now());
+                context.binding.written_outputs.note(before, written.clone(), Instant::now());
             }
+            seen.wanted = Some(written);
             Ok(Write::Done(own))
         }
         Err(kube::Error::Api(status))
@@ -132,12 +136,19 @@ pub(super) async fn write(
         {
             Ok(Write::Superseded)
         }
-        // Quota, admission, an immutable Secret: what a person has to mend.
+        Err(kube::Error::Api(status)) if is_immutable(&status) => Ok(Write::Immutable),
+        // Quota, admission: what a person has to mend.
         Err(kube::Error::Api(status)) if status.is_forbidden() || status.is_invalid() => {
             Ok(Write::Refused(status.message.clone()))
         }
         Err(error) => Err(Error::api("write the binding's Secret")(error)),
     }
+}
+
+/// Whether a write was refused because the Secret's data is immutable.
+fn is_immutable(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.field == "data" && cause.reason == "FieldValueForbidden")
 }
 
 async fn create(
@@ -220,23 +231,6 @@ fn data(wanted: &Content, credential: Credential) -> BTreeMap<String, ByteString
         }
     }
     data
-}
-
-/// Deletes the Secret that is no longer named, if it is still the one that was seen.
-pub(super) async fn remove(context: &Context, seen: &Seen) -> Result<Option<Outcome>, Error> {
-    let Some(secret) = &seen.outdated else { return Ok(Some(Outcome::Removed)) };
-    let api = context.secrets.api(&secret.namespace().unwrap_or_default());
-    let parameters = DeleteParams {
-        preconditions: Some(Preconditions { uid: secret.uid(), resource_version: None }),
-        ..DeleteParams::default()
-    };
-    match api.delete(&secret.name_any(), &parameters).await {
-        Ok(_) => Ok(Some(Outcome::Removed)),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => {
-            Ok(Some(Outcome::Removed))
-        }
-        Err(error) => Err(Error::api("delete the binding's former Secret")(error)),
-    }
 }
 
 #[cfg(test)]

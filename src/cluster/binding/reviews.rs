@@ -1,9 +1,9 @@
 //! Whether a process may use a Connection, as the API server's authorizers say. Answers are kept until rights change, or
-//! for an hour.
+//! for about an hour.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::Client;
@@ -44,6 +44,15 @@ impl Account {
 /// Who asks to use which Connection: its namespace, and its name.
 type Question = (Account, String, String);
 
+/// What a review said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cluster) struct Answer {
+    /// Whether the process may.
+    pub allowed: bool,
+    /// How long ago it was asked.
+    pub age: Duration,
+}
+
 /// Reviews that were made.
 #[derive(Default)]
 pub(in crate::cluster) struct Reviews(Mutex<Known>);
@@ -63,27 +72,29 @@ impl Reviews {
         account: &Account,
         namespace: &str,
         name: &str,
-    ) -> Result<bool, Error> {
+    ) -> Result<Answer, Error> {
         let question = (account.clone(), namespace.to_owned(), name.to_owned());
-        let changes = match self.known(&question, Instant::now()) {
+        let asked_at = Instant::now();
+        let changes = match self.known(&question, asked_at) {
             Ok(answer) => return Ok(answer),
             Err(changes) => changes,
         };
         let subject = Subject { verb: "use", group: GROUP, resource: "connections", namespace, name };
         let allowed = may(client, &account.user(), &subject).await;
         let allowed = allowed.map_err(Error::api("review what a process may do"))?;
-        self.keep(question, allowed, changes, Instant::now());
-        Ok(allowed)
+        self.keep(question, allowed, changes, asked_at);
+        Ok(Answer { allowed, age: asked_at.elapsed() })
     }
 
     /// The answer, or how often rights have changed until now.
-    fn known(&self, question: &Question, now: Instant) -> Result<bool, u64> {
+    fn known(&self, question: &Question, now: Instant) -> Result<Answer, u64> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let answer = known.answers.get(question).filter(|(at, _)| now.duration_since(*at) < REVIEW_AGAIN);
-        answer.map(|(_, allowed)| *allowed).ok_or(known.changes)
+        let answer = known.answers.get(question);
+        let answer = answer.map(|(at, allowed)| Answer { allowed: *allowed, age: now.duration_since(*at) });
+        answer.filter(|answer| answer.age < REVIEW_AGAIN).ok_or(known.changes)
     }
 
-    fn keep(&self, question: Question, allowed: bool, changes: u64, now: Instant) {
+    fn keep(&self, question: Question, allowed: bool, changes: u64, asked_at: Instant) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.changes != changes {
             return;
@@ -92,7 +103,7 @@ impl Reviews {
             // Mostly those of bindings that are gone; the others are asked again.
             known.answers.clear();
         }
-        known.answers.insert(question, (now, allowed));
+        known.answers.insert(question, (asked_at, allowed));
     }
 
     /// Rights have changed.
@@ -122,24 +133,22 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_kept_until_rights_change_there_or_an_hour_has_passed() {
+    fn an_answer_is_kept_with_its_age_until_rights_change_there_or_it_is_too_old() {
         let reviews = Reviews::default();
         let now = Instant::now();
         reviews.keep(question("a"), true, 0, now);
         reviews.keep(question("b"), false, 0, now);
-        assert_eq!(
-            (reviews.known(&question("a"), now), reviews.known(&question("b"), now)),
-            (Ok(true), Ok(false))
-        );
-        assert_eq!(reviews.known(&question("a"), now + Duration::from_hours(1)), Err(0));
+        let known = |namespace: &str, age| reviews.known(&question(namespace), now + age);
+        assert_eq!(known("a", Duration::ZERO), Ok(Answer { allowed: true, age: Duration::ZERO }));
+        let old = REVIEW_AGAIN.mul_f64(0.99);
+        assert_eq!(known("b", old), Ok(Answer { allowed: false, age: old }));
+        assert_eq!(known("a", REVIEW_AGAIN), Err(0));
 
         reviews.forget(&Reach::of(Some("a".to_owned())));
-        assert_eq!(
-            (reviews.known(&question("a"), now), reviews.known(&question("b"), now)),
-            (Err(1), Ok(false))
-        );
+        assert_eq!(known("a", Duration::ZERO), Err(1));
+        assert_eq!(known("b", Duration::ZERO), Ok(Answer { allowed: false, age: Duration::ZERO }));
         reviews.forget(&Reach::of(None));
-        assert_eq!(reviews.known(&question("b"), now), Err(2));
+        assert_eq!(known("b", Duration::ZERO), Err(2));
     }
 
     #[test]

@@ -56,11 +56,12 @@ impl Snapshots {
         let connector = &spec.connector_ref.name;
         let (folder, policy) = self.governing(namespace, connector).await?;
         let credentials = policy::credentials(spec, &policy);
-        let oauth_app = policy::oauth_app(spec, &policy);
+        let state = self.connector(connector).await?;
+        let oauth_app = policy::oauth_app(spec, state.auth_type_of(spec), &policy);
         let places = (namespace, self.operator_namespace.as_str());
         let secret = |choice| secrets::fresh_state(&self.client, &self.keyring, places, choice);
         Ok(Some(Observed {
-            connector: self.connector(connector).await?,
+            connector: state,
             folder,
             credentials: secret(credentials.as_ref()).await?,
             oauth_app: secret(oauth_app.as_ref()).await?,

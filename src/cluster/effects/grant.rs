@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use crate::cluster::token_store::{self, Seen};
 use crate::cluster::{Context, Error};
 use crate::domain::connection::{Grant, Observed, Prepared};
-use crate::domain::policy;
 use crate::envelope::TokenRecord;
 use crate::oauth::message::Request;
 use crate::oauth::{self, BuildFault, ClientCredentials, Failure, TokenGrant};
@@ -41,7 +40,7 @@ pub(in crate::cluster) async fn client(
     context: &Context,
     observed: &Observed,
 ) -> Result<Option<ClientCredentials>, Error> {
-    let app = policy::oauth_app(&observed.connection.spec, &observed.policy);
+    let app = observed.oauth_app_choice();
     let values = context.secrets.values(observed.namespace(), app.as_ref()).await?;
     Ok(ClientCredentials::from_secret(&values))
 }

@@ -4,6 +4,7 @@
 mod concerned;
 mod followed;
 mod merged;
+mod written;
 
 use std::fmt::Debug;
 
@@ -28,6 +29,7 @@ use merged::merged;
 pub use concerned::*;
 pub use followed::{Follow, followed, only_followed};
 pub(super) use merged::is_forbidden;
+pub use written::written;
 
 /// An object of a kind, or the reason why what is stored does not fit it.
 pub type Guarded<K> = DeserializeGuard<K>;

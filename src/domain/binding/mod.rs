@@ -23,12 +23,13 @@ use super::reason::{Fixer, Reason};
 
 pub use content::{Content, PROVIDER, Whose, keys};
 pub use observed::{
-    Access, Found, Observed, OwnSecret, SecretState, Target, choice_of, concerns, elder_with_same_secret,
-    reaches_into, references,
+    Access, Found, Observed, OwnSecret, SecretState, Target, Tried, choice_of, concerns,
+    elder_with_same_secret, reaches_into, references,
 };
 
-/// Rights are reviewed again after this at the latest, for authorizers whose changes no watch tells.
-pub const REVIEW_AGAIN: Duration = Duration::from_hours(1);
+/// A review of rights is made again after this, for authorizers whose changes no watch tells, and up to a tenth later, so
+/// that not all are made at once: no answer is believed for longer than an hour.
+pub const REVIEW_AGAIN: Duration = Duration::from_mins(54);
 
 /// What no watch tells of, such as a Secret that is not ours, is looked at again after this.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -38,6 +39,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 pub enum Effect {
     /// Write the Secret, all of it at once.
     Write(Content),
+    /// Delete the binding's own Secret of this name, which nobody can change any more, so that it can be made again.
+    Discard(String),
     /// Delete a Secret that this binding made and that it no longer names.
     Remove(String),
 }
@@ -47,10 +50,18 @@ pub enum Effect {
 pub enum Outcome {
     /// The Secret is written.
     Written(OwnSecret),
+    /// The Secret is marked immutable, and nothing was written.
+    Immutable,
+    /// The credential that was to be written turned out to be withdrawn: why.
+    Withdrawn(Blocked),
+    /// The binding's own Secret is gone.
+    Discarded,
+    /// The binding's own Secret is as it was: why.
+    Hindered(Blocked),
     /// The Secret that is no longer named is gone.
     Removed,
-    /// It did not come about: why.
-    Hindered(Blocked),
+    /// The Secret that is no longer named is still there: why.
+    Kept(Blocked),
 }
 
 /// What a binding's process gets.
@@ -76,26 +87,36 @@ pub fn decide(observed: &Observed, now: Timestamp) -> Decision<ProcessBindingSta
         verdicts::claim(observed, now)
     };
     let (verdict, effect) = with_secret(observed, &claim, now);
+    let verdict = verdicts::with_leftover(observed, verdict);
     let status = status(observed, &claim, verdict, now);
     let events = events(&observed.status(), &status);
-    let remove = || observed.outdated.as_ref().map(|outdated| Effect::Remove(outdated.name.clone()));
-    let effect = effect.or_else(remove).filter(|_| observed.hindrance.is_none());
+    let effect = effect.filter(|_| observed.tried.write.is_none()).or_else(|| removal(observed));
     let next = next(observed, now);
     Decision { status, events, effect, next }
 }
 
-/// The decision after an effect: its outcome becomes a fact.
-pub fn decide_again(
-    mut observed: Observed,
-    outcome: Outcome,
-    now: Timestamp,
-) -> Decision<ProcessBindingStatus, Effect> {
+/// What an effect came to becomes a fact, from which the next decision is made.
+pub fn learn(observed: &mut Observed, outcome: Outcome) {
     match outcome {
         Outcome::Written(secret) => observed.secret = SecretState::Own(secret),
+        Outcome::Immutable => {
+            if let SecretState::Own(own) = observed.secret.clone() {
+                observed.secret = SecretState::Immutable(own);
+            }
+        }
+        Outcome::Withdrawn(why) => observed.tried.withdrawn = Some(why),
+        Outcome::Discarded => observed.secret = SecretState::Discarded,
+        Outcome::Hindered(why) => observed.tried.write = Some(why),
         Outcome::Removed => observed.outdated = None,
-        Outcome::Hindered(hindrance) => observed.hindrance = Some(hindrance),
+        Outcome::Kept(why) => observed.tried.removal = Some(why),
     }
-    decide(&observed, now)
+}
+
+/// The former Secret goes when the new one is there, so that what uses it finds one of them; and also where the new one
+/// cannot be written, because nobody would take the credential out of it.
+fn removal(observed: &Observed) -> Option<Effect> {
+    let outdated = observed.outdated.as_ref().filter(|_| observed.tried.removal.is_none())?;
+    Some(Effect::Remove(outdated.name.clone()))
 }
 
 /// What becomes of the Secret, and what that does to the verdict.
@@ -111,21 +132,34 @@ fn with_secret(observed: &Observed, claim: &Claim<'_>, now: Timestamp) -> (Verdi
         }
         (Claim::HandOut(found, offer), secret) => {
             let content = Content::filled(observed, name, found, offer);
-            let current = matches!(secret, SecretState::Own(own) if own.filled_from == content.filled_from);
-            if current {
+            if secret.own().is_some_and(|own| own.filled_from == content.filled_from) {
                 return (bound(), None);
             }
-            let verdict = observed.hindrance.as_ref().map_or_else(bound, hindered);
-            (verdict, Some(Effect::Write(content)))
+            let verdict = observed.tried.write.as_ref().map_or_else(bound, hindered);
+            (verdict, Some(written(secret, content)))
         }
-        (Claim::Keep(verdict, found), SecretState::Own(own)) => {
+        (Claim::Keep(verdict, found), SecretState::Own(own) | SecretState::Immutable(own)) => {
             let uid = found.connection.metadata.uid.as_deref().unwrap_or_default();
             let good = content::is_from(&own.filled_from, uid)
                 && own.expires_at.is_none_or(|expires_at| now < expires_at);
             if good { (verdict.clone(), None) } else { emptied(observed, own, verdict) }
         }
-        (Claim::Withhold(verdict, _), SecretState::Own(own)) => emptied(observed, own, verdict),
+        (Claim::Withhold(verdict, _), SecretState::Own(own) | SecretState::Immutable(own)) => {
+            emptied(observed, own, verdict)
+        }
+        // What mounts it can start.
+        (Claim::Keep(verdict, _) | Claim::Withhold(verdict, _), SecretState::Discarded) => {
+            (verdict.clone(), Some(Effect::Write(Content::emptied(observed, name))))
+        }
         (Claim::Keep(verdict, _) | Claim::Withhold(verdict, _), _) => (verdict.clone(), None),
+    }
+}
+
+/// A Secret that cannot be changed is made again instead.
+fn written(secret: &SecretState, content: Content) -> Effect {
+    match secret {
+        SecretState::Immutable(own) => Effect::Discard(own.name.clone()),
+        _ => Effect::Write(content),
     }
 }
 
@@ -134,7 +168,7 @@ fn emptied(observed: &Observed, own: &OwnSecret, verdict: &Verdict) -> (Verdict,
     if !content::holds_credential(&own.filled_from) {
         return (verdict.clone(), None);
     }
-    let verdict = observed.hindrance.as_ref().map_or_else(
+    let verdict = observed.tried.write.as_ref().map_or_else(
         || verdict.clone(),
         |hindrance| {
             let message = format!(
@@ -144,7 +178,7 @@ fn emptied(observed: &Observed, own: &OwnSecret, verdict: &Verdict) -> (Verdict,
             Verdict::no(hindrance.reason, message)
         },
     );
-    (verdict, Some(Effect::Write(Content::emptied(observed, &own.name))))
+    (verdict, Some(written(&observed.secret, Content::emptied(observed, &own.name))))
 }
 
 fn status(observed: &Observed, claim: &Claim<'_>, verdict: Verdict, now: Timestamp) -> ProcessBindingStatus {
@@ -161,12 +195,7 @@ fn status(observed: &Observed, claim: &Claim<'_>, verdict: Verdict, now: Timesta
         name: found.connection.metadata.name.clone().unwrap_or_default(),
         uid: found.connection.metadata.uid.clone().unwrap_or_default(),
     });
-    let own = match &observed.secret {
-        SecretState::Own(own) => Some(own),
-        SecretState::NotWanted | SecretState::None | SecretState::AskedForBy(_) | SecretState::Foreign => {
-            None
-        }
-    };
+    let own = observed.secret.own();
     status.binding = own.map(|own| BindingStatus { name: own.name.clone() });
     status.expires_at = own.and_then(|own| own.expires_at).map(whole_seconds);
     let progress = conditions::progress_of(&verdict);
@@ -188,13 +217,11 @@ fn requirement(observed: &Observed, claim: &Claim<'_>, verdict: &Verdict) -> Req
 /// When to look again: before rights are too old, when the credential in the Secret ends, and at what no watch tells of.
 fn next(observed: &Observed, now: Timestamp) -> Option<Timestamp> {
     let spread = REVIEW_AGAIN.mul_f64(0.1 * share(observed.uid(), "review"));
-    let review = (!observed.targets.is_empty()).then(|| later(now, REVIEW_AGAIN + spread));
-    let ends = match &observed.secret {
-        SecretState::Own(own) => own.expires_at.filter(|expires_at| now < *expires_at),
-        _ => None,
-    };
+    let oldest = observed.targets.iter().map(|target| target.reviewed_at).min();
+    let review = oldest.map(|reviewed_at| later(reviewed_at, REVIEW_AGAIN + spread));
+    let ends = observed.secret.own().and_then(|own| own.expires_at).filter(|expires_at| now < *expires_at);
     let yields = matches!(observed.secret, SecretState::Foreign | SecretState::AskedForBy(_));
-    let unwatched = yields || observed.hindrance.is_some();
+    let unwatched = yields || observed.tried.is_hindered();
     let again = unwatched.then(|| later(now, LOOK_AGAIN));
     sooner(sooner(review, ends), again)
 }

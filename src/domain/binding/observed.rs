@@ -21,8 +21,27 @@ pub struct Observed {
     pub secret: SecretState,
     /// A Secret under another name that this binding made before.
     pub outdated: Option<OwnSecret>,
-    /// Why the credential could not be had, or the Secret not be written, where that was just tried.
-    pub hindrance: Option<Blocked>,
+    /// What was just tried and did not come about.
+    pub tried: Tried,
+}
+
+/// What did not come about in this pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// The credential that was to be handed out turned out to be withdrawn when it was read: why.
+    pub withdrawn: Option<Blocked>,
+    /// Why the Secret could not be written, or not be deleted to be made again.
+    pub write: Option<Blocked>,
+    /// Why the Secret that is no longer named could not be deleted.
+    pub removal: Option<Blocked>,
+}
+
+impl Tried {
+    /// Whether nothing tells when it may come about.
+    pub(super) fn is_hindered(&self) -> bool {
+        let Self { withdrawn, write, removal } = self;
+        withdrawn.is_some() || write.is_some() || removal.is_some()
+    }
 }
 
 /// A Connection that a binding refers to, as its process may see it.
@@ -34,6 +53,8 @@ pub struct Target {
     pub name: String,
     /// What is there. Nothing is looked up before the process's right to use it is known.
     pub access: Access,
+    /// When that right was reviewed: the answer may have been kept since.
+    pub reviewed_at: Timestamp,
 }
 
 /// What a process may see of a Connection.
@@ -44,6 +65,8 @@ pub enum Access {
     Forbidden,
     /// There is none.
     NotFound,
+    /// The operator does not work in that namespace, and sees nothing of it.
+    NotServed,
     /// It is there, and the process may use it.
     Found(Found),
 }
@@ -72,6 +95,20 @@ pub enum SecretState {
     Foreign,
     /// One that this binding made.
     Own(OwnSecret),
+    /// One that this binding made and that nobody can change any more, as a write has found.
+    Immutable(OwnSecret),
+    /// This binding has just deleted its own, to make it again.
+    Discarded,
+}
+
+impl SecretState {
+    /// The Secret that this binding made, where it is there.
+    pub(super) fn own(&self) -> Option<&OwnSecret> {
+        match self {
+            Self::Own(own) | Self::Immutable(own) => Some(own),
+            Self::NotWanted | Self::None | Self::AskedForBy(_) | Self::Foreign | Self::Discarded => None,
+        }
+    }
 }
 
 /// A Secret that a binding made, as its annotations tell.

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::api::Connection;
 use crate::domain::conditions::{self, ConditionType, Verdict};
 use crate::domain::connection::{Blocked, FolderState};
+use crate::domain::folder::not_served;
 use crate::domain::hand_out::{self, Form, Offer, Refusal};
 use crate::domain::reason::Reason;
 
@@ -34,6 +35,14 @@ fn claim_on<'a>(observed: &Observed, target: &'a Target, now: Timestamp) -> Clai
         Access::Forbidden | Access::NotFound => {
             return Claim::Withhold(not_accessible(observed, target), None);
         }
+        Access::NotServed => {
+            let message = format!(
+                "connection \"{}\" is out of reach: {}",
+                shown(observed, target),
+                not_served(&target.namespace)
+            );
+            return Claim::Withhold(Verdict::no(Reason::NamespaceNotServed, message), None);
+        }
         Access::Found(found) => found,
     };
     let connection = &found.connection;
@@ -46,7 +55,12 @@ fn claim_on<'a>(observed: &Observed, target: &'a Target, now: Timestamp) -> Clai
         );
         return Claim::Withhold(Verdict::no(Reason::ConnectorMismatch, message), None);
     }
-    match hand_out::judge(connection, &found.static_hand_out) {
+    let judged = hand_out::judge(connection, &found.static_hand_out).and_then(|offer| {
+        // What was found when the credential was read is newer than what is recorded.
+        let withdrawn = observed.tried.withdrawn.clone().map(Refusal::Withdrawn);
+        withdrawn.map_or(Ok(offer), Err)
+    });
+    match judged {
         Ok(offer) if has_ended(&offer, connection, now) => {
             let message = format!("the token of connection \"{}\" has expired", shown(observed, target));
             Claim::Keep(Verdict::no(Reason::ConnectionNotReady, message), found)
@@ -170,6 +184,18 @@ pub(super) fn asked_for(observed: &Observed, name: &str, elder: &str) -> Verdict
         observed.namespace()
     );
     Verdict::no(Reason::SecretNameTaken, message)
+}
+
+/// A former Secret that could not be deleted keeps its credential, and whoever reads the status should know.
+pub(super) fn with_leftover(observed: &Observed, verdict: Verdict) -> Verdict {
+    let (Some(outdated), Some(why)) = (&observed.outdated, &observed.tried.removal) else { return verdict };
+    let leftover = format!(
+        "secret \"{}\", which this binding made before, is still there: {}",
+        outdated.name, why.message
+    );
+    let message =
+        if verdict.message.is_empty() { leftover } else { format!("{}; {leftover}", verdict.message) };
+    Verdict { message, ..verdict }
 }
 
 fn shown(observed: &Observed, target: &Target) -> String {

@@ -227,7 +227,7 @@ fn describe(observed: &Observed, prepared: &Prepared<'_>, facts: &mut Connection
     facts.auth_type = Some(method.auth_type());
     let base_url = prepared.definition.base_url(&prepared.values).ok().flatten();
     facts.base_url = base_url.filter(|url| url.len() <= ADDRESS_LIMIT);
-    let app = policy::oauth_app(spec, &observed.policy);
+    let app = observed.oauth_app_choice();
     let credentials = policy::credentials(spec, &observed.policy);
     let source = policy::for_method(app, method.auth_type().has_oauth_client())
         .or_else(|| policy::for_method(credentials, !method.secret_names().is_empty()));

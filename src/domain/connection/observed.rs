@@ -9,12 +9,14 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::api::names::{REAUTHENTICATE_AT_ANNOTATION, REVOKE_FINALIZER, VERIFY_AT_ANNOTATION};
-use crate::api::{Connection, ConnectionStatus};
-use crate::catalogue::Definition;
+use crate::api::{AuthType, Connection, ConnectionSpec, ConnectionStatus};
+use crate::catalogue::{Definition, Method};
 use crate::domain::consent::addresses;
 use crate::domain::neighbours::Neighbours;
-use crate::domain::policy::EffectivePolicy;
+use crate::domain::policy::{self, EffectivePolicy, SecretChoice};
 use crate::domain::reason::Reason;
+
+use super::prepare::method;
 
 /// Longest value of an annotation that is recorded as it is, in bytes. A longer one is recorded as its digest.
 const REQUEST_LIMIT: usize = 64;
@@ -82,6 +84,14 @@ pub enum ConnectorState {
         /// Identity of this very text: uid, generation, and a digest of the endpoints that its issuer names.
         identity: String,
     },
+}
+
+impl ConnectorState {
+    /// How a Connection on this Connector authenticates, as far as that is known.
+    pub fn auth_type_of(&self, spec: &ConnectionSpec) -> Option<AuthType> {
+        let Self::Valid { definition, .. } = self else { return None };
+        method(spec, definition).ok().map(Method::auth_type)
+    }
 }
 
 /// The Folder that owns a namespace, as a Connection in it sees it.
@@ -230,6 +240,12 @@ impl Observed {
             self.namespace(),
             self.name(),
         )
+    }
+
+    /// The Secret with the OAuth client, its own or a policy's.
+    pub fn oauth_app_choice(&self) -> Option<SecretChoice> {
+        let spec = &self.connection.spec;
+        policy::oauth_app(spec, self.connector.auth_type_of(spec), &self.policy)
     }
 
     /// Whether requests to this host may go without TLS: where the operator's settings or a policy name it.

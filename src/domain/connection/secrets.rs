@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::AuthType;
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
 use crate::catalogue::{Definition, Method};
 use crate::domain::policy::{self, SecretChoice};
@@ -30,7 +29,7 @@ pub(super) fn credential(observed: &Observed, method: &Method) -> Result<String,
         let values = names.required.iter().chain(&names.optional).filter_map(|name| found.1.get(name));
         parts.extend(values.map(String::as_str));
     }
-    let choice = policy::oauth_app(spec, &observed.policy);
+    let choice = observed.oauth_app_choice();
     if policy::for_method(choice, method.auth_type().has_oauth_client()).is_some()
         && let SecretState::Found { fingerprints, .. } = &observed.oauth_app
     {
@@ -52,16 +51,18 @@ pub(super) fn oauth_client(
         .documentation_url()
         .map(|url| format!("; how to register an OAuth app: {url}"))
         .unwrap_or_default();
-    let choice = policy::oauth_app(&observed.connection.spec, &observed.policy);
+    let choice = observed.oauth_app_choice();
+    // A Secret that was read for somebody whom nobody lends it to is none.
+    let app = if choice.is_some() { &observed.oauth_app } else { &SecretState::NotReferenced };
     let part =
         Part { field: "spec.oauthApp.secretRef", choice, observed, reason: Reason::ClientCredentialsMissing };
     let missing = |blocked: Blocked| Blocked { message: blocked.message + &hint, ..blocked };
-    let found = part.usable(&observed.oauth_app).map_err(missing)?;
+    let found = part.usable(app).map_err(missing)?;
     let keys: &[&str] =
         if method.is_public_client() { &[CLIENT_ID_KEY] } else { &[CLIENT_ID_KEY, CLIENT_SECRET_KEY] };
     let keys: Vec<String> = keys.iter().map(|&key| key.to_owned()).collect();
     part.require_keys(found, &keys, &hint)?;
-    match &observed.oauth_app {
+    match app {
         SecretState::Found { client_id, .. } => Ok(client_id.clone()),
         _ => Ok(None),
     }
@@ -126,12 +127,22 @@ impl Part<'_> {
     }
 
     /// Who has no OAuth client need not register one where the organisation has.
-    fn or_by_policy(&self) -> &'static str {
-        let brings_own = self.observed.connection.spec.auth_type == Some(AuthType::OAuth2BringYourOwnApp);
-        if self.reason != Reason::ClientCredentialsMissing || brings_own {
-            return "";
+    fn or_by_policy(&self) -> String {
+        let observed = self.observed;
+        let auth_type = observed.connector.auth_type_of(&observed.connection.spec);
+        let Some(auth_type) = auth_type.filter(|auth_type| auth_type.can_be_lent_app()) else {
+            return String::new();
+        };
+        if self.reason != Reason::ClientCredentialsMissing {
+            return String::new();
         }
-        ", or ask whether a ConnectionPolicy can lend the organisation's"
+        match policy::withholds_app(auth_type, &observed.policy) {
+            Some(by) => format!(
+                "; policy \"{by}\" does not lend its OAuth app to authType \"{auth_type}\", which its administrator can \
+                 change in authTypes of its default for this connector"
+            ),
+            None => ", or ask whether a ConnectionPolicy can lend the organisation's".to_owned(),
+        }
     }
 
     fn lent_by(&self) -> Option<&str> {

@@ -9,12 +9,13 @@ use rstest::rstest;
 use super::*;
 use crate::api::consent_request::{ConnectionIdentity, ConsentRequestSpec, Requester};
 use crate::api::schema::{NameReference, SecretSource};
-use crate::api::{AuthType, Connection, ConnectionSpec};
+use crate::api::{AuthType, Connection, ConnectionPolicy, ConnectionSpec};
 use crate::catalogue;
 use crate::domain::connection::{
     ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
 };
 use crate::domain::neighbours::Neighbours;
+use crate::domain::policy::{Ancestry, EffectivePolicy};
 
 const CONNECTOR: &str = r"
 displayName: CRM
@@ -156,6 +157,32 @@ fn s42_nobody_is_sent_anywhere_before_the_client_is_known() {
     let (phase, reason, message) = ends(&observed, 1);
     assert_eq!((phase, reason.as_str()), (Some(Phase::Failed), "ClientCredentialsMissing"));
     assert!(message.contains("\"app\" does not exist"), "{message}");
+}
+
+/// The Connection names no app; a policy has one, whose Secret can be read, and lends it to these.
+fn lent_to(observed: &mut ObservedConsent, auth_type: &str) {
+    let entry = "connector: crm, oauthApp: {secretRef: {name: org}}, allowedHosts: ['*.example.com']";
+    let spec = format!("{{defaults: [{{{entry}, authTypes: [{auth_type}]}}]}}");
+    let policy = ConnectionPolicy::new("p", serde_yaml::from_str(&spec).unwrap());
+    let connection = observed.connection.as_mut().unwrap();
+    connection.policy = Arc::new(EffectivePolicy::of(&[&policy], &Ancestry::default(), "crm"));
+    connection.connection.spec.oauth_app = None;
+    connection.connection.spec.auth_type = Some(AuthType::OAuth2AuthorizationCode);
+}
+
+#[test]
+fn s44_nobody_consents_with_an_app_that_is_lent_to_other_auth_types() {
+    let mut observed = made();
+    lent_to(&mut observed, "OAuth2AuthorizationCode");
+    assert_eq!(decide(&observed, at(1)).effect, Some(Effect::Rehearse));
+
+    for mut observed in [made(), returned()] {
+        lent_to(&mut observed, "OAuth2ClientCredentials");
+        let (phase, reason, message) = ends(&observed, 60);
+        assert_eq!((phase, reason.as_str()), (Some(Phase::Failed), "ClientCredentialsMissing"));
+        let words = "policy \"p\" does not lend its OAuth app to authType \"OAuth2AuthorizationCode\"";
+        assert!(message.contains(words), "{message}");
+    }
 }
 
 #[rstest]

@@ -1,7 +1,7 @@
 //! Which Connection a `ProcessBinding` leads to, for the process that asks.
 
-use crate::api::process_binding::ConnectionReference;
 use crate::api::{Connection, ProcessBinding};
+use crate::domain::binding::choice_of;
 use crate::domain::conditions::{self, ConditionType};
 use crate::domain::connection::Blocked;
 use crate::domain::reason::Reason;
@@ -53,7 +53,7 @@ pub fn bound_connection(
         return Err(withdrawn(Reason::ConnectionNotAccessible, message));
     }
     match (binding.spec.configurable_by_users, user) {
-        (true, Some(user)) => chosen(namespace, name, binding, user),
+        (true, Some(user)) => chosen(name, binding, user),
         (true, None) => Err(BindingFault::Malformed(format!(
             "users choose the connection of binding \"{name}\"; the parameter user says for whom the process runs"
         ))),
@@ -92,18 +92,16 @@ fn withdrawn(reason: Reason, message: String) -> BindingFault {
 }
 
 /// What one user has chosen; the others' choices have no part in it.
-fn chosen(namespace: &str, name: &str, binding: &ProcessBinding, user: &str) -> Result<Bound, BindingFault> {
+fn chosen(name: &str, binding: &ProcessBinding, user: &str) -> Result<Bound, BindingFault> {
     if binding.spec.unattended {
         let message = "an unattended process needs a fixed connection".to_owned();
         return Err(withdrawn(Reason::AwaitingUserConfiguration, message));
     }
-    let choice = binding.spec.choices.iter().find(|choice| choice.user == user);
-    let Some(choice) = choice else {
+    let Some((namespace, name)) = choice_of(binding, user) else {
         let message = format!("user \"{user}\" has not chosen a connection for binding \"{name}\" yet");
         return Err(withdrawn(Reason::AwaitingUserConfiguration, message));
     };
-    let ConnectionReference { namespace: other, name } = choice.connection_ref.clone();
-    Ok(Bound { namespace: other.unwrap_or_else(|| namespace.to_owned()), name, uid: None })
+    Ok(Bound { namespace: namespace.to_owned(), name: name.to_owned(), uid: None })
 }
 
 /// What was found for all users.
@@ -133,7 +131,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
-    use crate::api::process_binding::{BoundConnection, Choice, ProcessBindingStatus};
+    use crate::api::process_binding::{BoundConnection, Choice, ConnectionReference, ProcessBindingStatus};
     use crate::api::schema::NameReference;
     use crate::api::{ConnectionSpec, ProcessBindingSpec};
     use crate::domain::conditions::{Verdict, merge};
@@ -157,6 +155,7 @@ mod tests {
                 ..ProcessBindingSpec::default()
             },
         );
+        binding.metadata.namespace = Some("team".to_owned());
         binding.metadata.generation = Some(2);
         binding.status = Some(ProcessBindingStatus {
             connection: Some(BoundConnection {

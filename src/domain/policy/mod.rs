@@ -33,7 +33,7 @@ pub use selection::{Ancestry, FARTHEST, FolderNode, ancestry, below, owner_of};
 pub(in crate::domain) use sources::for_method;
 pub use sources::{
     GivenParameters, SecretChoice, Whose, credentials, given_parameters, lends, names_own_secret, oauth_app,
-    own_secrets, scopes,
+    own_secrets, scopes, withholds_app,
 };
 
 /// Names of policies that a status lists, and hosts.

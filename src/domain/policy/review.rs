@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::api::connection_policy::{ConnectorDefaults, PolicySecret};
 use crate::api::names::{CLIENT_ID_KEY, CLIENT_SECRET_KEY, CREDENTIALS_LABEL};
-use crate::api::{ConnectionPolicy, ConnectionPolicyStatus, Folder};
+use crate::api::{AuthType, ConnectionPolicy, ConnectionPolicyStatus, Folder};
 use crate::catalogue::{Definition, Method, ParameterFaultKind};
 use crate::domain::conditions::{self, ConditionType, Verdict};
 use crate::domain::connection::{ConnectorState, SecretState};
@@ -116,13 +116,8 @@ fn of_entry(observed: &Observed, entry: &ConnectorDefaults) -> Vec<String> {
         Some(ConnectorState::Invalid(_) | ConnectorState::Unavailable(_)) => None,
     };
     if let Some(app) = &entry.oauth_app {
-        let is_taken = definition.is_none_or(|definition| methods(definition).any(takes_client));
-        if !is_taken {
-            faults.push(format!(
-                "{} has no use: no auth type of the connector has an OAuth client",
-                field("oauthApp")
-            ));
-        }
+        let unfit = definition.map(|definition| of_lending(definition, entry)).unwrap_or_default();
+        faults.extend(unfit.into_iter().map(|(part, fault)| format!("{}{fault}", field(part))));
         let is_complete = |keys: &BTreeMap<String, String>| {
             let has = |key| keys.contains_key(key);
             let public =
@@ -154,8 +149,34 @@ fn methods(definition: &Definition) -> impl Iterator<Item = &Method> {
     definition.auth_types().into_iter().filter_map(|auth_type| definition.method(auth_type))
 }
 
-fn takes_client(method: &Method) -> bool {
-    method.auth_type().has_oauth_client()
+/// An app has to be of use to somebody, and is lent to no auth type that could not have it. Each fault with its field.
+fn of_lending(definition: &Definition, entry: &ConnectorDefaults) -> Vec<(&'static str, String)> {
+    let offered = definition.auth_types();
+    let is_unfit = |auth_type: &&AuthType| !offered.contains(*auth_type) || !auth_type.can_be_lent_app();
+    let unfit = entry.auth_types.iter().flatten().filter(is_unfit).map(|auth_type| {
+        let why = match auth_type {
+            AuthType::OAuth2BringYourOwnApp => "brings an app of one's own and is lent none",
+            _ if offered.contains(auth_type) => "has no OAuth client",
+            _ => "is not supported by the connector",
+        };
+        ("authTypes", format!(": authType \"{auth_type}\" {why}"))
+    });
+    let mut faults: Vec<_> = unfit.collect();
+    if !offered.iter().any(|auth_type| auth_type.has_oauth_client()) {
+        faults
+            .push(("oauthApp", " has no use: no auth type of the connector has an OAuth client".to_owned()));
+    } else if entry.auth_types.is_none() && !offered.iter().any(|auth_type| entry.lends_app_to(*auth_type)) {
+        let able: Vec<_> = offered.iter().filter(|auth_type| auth_type.can_be_lent_app()).collect();
+        let able = able.into_iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        faults.push((
+            "oauthApp",
+            format!(
+                " has no use: no auth type of the connector needs a person, and others are lent it only where \
+                 authTypes names them: {able}"
+            ),
+        ));
+    }
+    faults
 }
 
 /// What is wrong with a Secret; `lacks` says which keys it misses, where it can be read.

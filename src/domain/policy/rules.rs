@@ -134,8 +134,9 @@ fn beyond_lists(targets: &[Target], policy: &EffectivePolicy) -> Option<Violatio
 /// The hosts that no pattern covers, each with what would go there.
 pub(super) fn beyond(targets: &[Target], allowed: &[String]) -> Option<String> {
     let mut named = Vec::new();
-    for target in targets.iter().filter(|target| !hosts::any_covers(allowed, &target.host)) {
-        named.push(format!("\"{}\" ({} requests)", target.host, target.purpose));
+    for target in targets.iter().filter(|target| !hosts::any_covers(allowed, &target.host, target.port)) {
+        let place = hosts::shown(&target.host, target.port);
+        named.push(format!("\"{place}\" ({} requests)", target.purpose));
     }
     (!named.is_empty()).then(|| named.join(", "))
 }

@@ -57,14 +57,26 @@ impl SecretChoice {
     }
 }
 
-/// The Secret with the OAuth client. Who asks for an own app has to bring it.
-pub fn oauth_app(spec: &ConnectionSpec, policy: &EffectivePolicy) -> Option<SecretChoice> {
+/// The Secret with the OAuth client of a Connection that authenticates in this way. Where the way is not known, nothing is
+/// lent.
+pub fn oauth_app(
+    spec: &ConnectionSpec,
+    auth_type: Option<AuthType>,
+    policy: &EffectivePolicy,
+) -> Option<SecretChoice> {
     if let Some(own) = &spec.oauth_app {
         return Some(SecretChoice::own(own));
     }
-    let said = policy.default.as_ref().filter(|_| spec.auth_type != Some(AuthType::OAuth2BringYourOwnApp))?;
+    let said =
+        policy.default.as_ref().filter(|said| auth_type.is_some_and(|it| said.what.lends_app_to(it)))?;
     let lent = said.what.oauth_app.as_ref()?;
     Some(SecretChoice { whose: Whose::Policy(said.by.clone()), secret: lent.secret_ref.name.clone() })
+}
+
+/// The policy that has an OAuth app for this Connector and does not lend it to this auth type, though it could.
+pub fn withholds_app(auth_type: AuthType, policy: &EffectivePolicy) -> Option<&str> {
+    let said = policy.default.as_ref().filter(|said| said.what.oauth_app.is_some())?;
+    (auth_type.can_be_lent_app() && !said.what.lends_app_to(auth_type)).then_some(said.by.as_str())
 }
 
 /// The Secret with the values of secret parameters.
@@ -92,7 +104,8 @@ pub(in crate::domain) fn takes_credentials(method: &Method) -> bool {
 
 /// Whether requests of this method carry what a policy lends.
 pub fn lends(spec: &ConnectionSpec, method: &Method, policy: &EffectivePolicy) -> bool {
-    let app = for_method(oauth_app(spec, policy), method.auth_type().has_oauth_client());
+    let auth_type = method.auth_type();
+    let app = for_method(oauth_app(spec, Some(auth_type), policy), auth_type.has_oauth_client());
     let credentials = for_method(credentials(spec, policy), takes_credentials(method));
     [app, credentials].into_iter().flatten().any(|choice| choice.lent_by().is_some())
 }

@@ -50,7 +50,9 @@ async fn s44_a_request_goes_to_no_host_that_its_policies_do_not_cover() {
         let reach = Reach { host_lists, ..Reach::default() };
         Request { reach, ..request(&format!("http://{host}/token")) }
     };
-    for lists in [&[&["login.example.com", "*.0.0.1"][..]][..], &[&["127.0.0.1"], &[]]] {
+    let another_port = ["127.0.0.1", "127.0.0.1:1"];
+    let unlike = ["login.example.com", "*.0.0.1"];
+    for lists in [&[&unlike[..]][..], &[&another_port], &[&[host.as_str()], &[]]] {
         let sent = bench.provider.send(bounded(lists), None).await;
         assert!(matches!(sent, Err(SendFailure::Denied { .. })), "{lists:?}");
         assert_eq!(bench.last_class(), CallClass::Refused);

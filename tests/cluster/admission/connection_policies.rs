@@ -62,9 +62,12 @@ mod own_control_plane {
 
         let other = writer("other").await?;
         let defaults = |entries: Value| json!({ "spec": { "defaults": entries } });
+        let mut itself = entry("crm", "org-app", &["login.example.com"]);
+        itself["authTypes"] = json!(["OAuth2ClientCredentials"]);
         for elsewhere in [
             entry("crm", "org-app", &["login.example.com", "evil.example"]),
             entry("evil", "org-app", &["login.example.com"]),
+            itself,
         ] {
             refused(patch(&other, "", &lent, defaults(json!([elsewhere]))).await, words);
         }

@@ -56,14 +56,17 @@ mod own_control_plane {
 
     /// A user who may write bindings in a namespace, and nothing else.
     async fn consumer(user: &str, namespace: &str) -> Result<Client> {
-        let every = ["get", "list", "create", "patch", "update", "delete"];
-        grant(
-            user,
-            namespace,
-            &format!("bindings-of-{user}"),
-            rule("liaison.dev", "processbindings", &every, None),
-        )
-        .await?;
+        who_may(&["get", "list", "create", "patch", "update", "delete"], user, namespace).await
+    }
+
+    /// A user who may make and change bindings in a namespace, and delete none.
+    async fn editor(user: &str, namespace: &str) -> Result<Client> {
+        who_may(&["get", "list", "create", "patch", "update"], user, namespace).await
+    }
+
+    async fn who_may(verbs: &[&str], user: &str, namespace: &str) -> Result<Client> {
+        let right = rule("liaison.dev", "processbindings", verbs, None);
+        grant(user, namespace, &format!("bindings-of-{user}"), right).await?;
         let client = Stage::shared()?.control_plane.client_as(user, &["staff"]).await?;
         let mine: kube::Api<liaison::api::ProcessBinding> = kube::Api::namespaced(client.clone(), namespace);
         eventually("the API server knows the roles", SOON, async || {
@@ -156,57 +159,101 @@ mod own_control_plane {
         json!({ "user": user, "connectionRef": { "name": name } })
     }
 
+    fn choices(choices: &[Value]) -> Value {
+        json!({ "spec": { "choices": choices } })
+    }
+
+    const ONLY_ONES_OWN: &str = "and each user sets, changes or removes only their own entry; who may delete the binding \
+                                 may also remove those of others";
+
+    /// A binding of that namespace that leaves the choice to users.
+    fn by_users() -> Value {
+        binding("orders", &json!({ "configurableByUsers": true }))
+    }
+
+    /// Makes a binding with the choices of two users, who may use what they choose.
+    async fn chosen_by(users: [(&str, &Client); 2], namespace: &str) -> Result<[Value; 2]> {
+        // Nobody's connection is used by it, so whoever may write bindings makes one.
+        create(users[0].1, namespace, &by_users()).await.map_err(Error::msg)?;
+        let entries = users.map(|(user, _)| choice(user, user));
+        for (count, (user, client)) in users.into_iter().enumerate() {
+            let rule = rule("liaison.dev", "connections", &["use"], Some(user));
+            grant(user, namespace, &format!("{user}-uses"), rule).await?;
+            eventually(&format!("{user} chooses beside those before"), SOON, async || {
+                let chosen = choices(&entries[..=count]);
+                patch(client, namespace, &by_users(), chosen).await.map(Some).map_err(Error::msg)
+            })
+            .await?;
+        }
+        Ok(entries)
+    }
+
     #[tokio::test]
     async fn s68_each_user_sets_changes_and_removes_their_own_choice() -> Result<()> {
         namespace("s68")?;
-        let ada = consumer("s68-ada", "s68").await?;
-        let bob = consumer("s68-bob", "s68").await?;
-        let administrator = Stage::shared()?.control_plane.client().await?;
-        let mut by_users = binding("orders", &json!({ "configurableByUsers": true }));
-        // Nobody's connection is used by it, so whoever may write bindings makes one.
-        create(&ada, "s68", &by_users).await.map_err(Error::msg)?;
-
-        let choices = |choices: &[Value]| json!({ "spec": { "choices": choices } });
-        let (of_ada, of_bob) = (choice("s68-ada", "a"), choice("s68-bob", "b"));
-        let words = "spec.choices: you need the right to use connection \"s68/a\"";
-        refused(patch(&ada, "s68", &by_users, choices(std::slice::from_ref(&of_ada))).await, words);
-        for (user, connection) in [("s68-ada", "a"), ("s68-ada", "c"), ("s68-bob", "b")] {
-            let rule = rule("liaison.dev", "connections", &["use"], Some(connection));
-            grant(user, "s68", &format!("{user}-{connection}"), rule).await?;
-        }
-        eventually("ada chooses", SOON, async || {
-            let written = patch(&ada, "s68", &by_users, choices(std::slice::from_ref(&of_ada))).await;
-            written.map(Some).map_err(Error::msg)
-        })
-        .await?;
-        eventually("bob chooses beside her", SOON, async || {
-            let both = choices(&[of_ada.clone(), of_bob.clone()]);
-            patch(&bob, "s68", &by_users, both).await.map(Some).map_err(Error::msg)
-        })
-        .await?;
-
-        let words = "and each user sets, changes or removes only their own entry";
+        let ada = editor("s68-ada", "s68").await?;
+        let bob = editor("s68-bob", "s68").await?;
+        let [of_ada, of_bob] = chosen_by([("s68-ada", &ada), ("s68-bob", &bob)], "s68").await?;
         for (who, theirs) in [
-            (&bob, vec![choice("s68-ada", "b"), of_bob.clone()]),
+            (&bob, vec![choice("s68-ada", "s68-bob"), of_bob.clone()]),
             (&bob, vec![of_bob.clone()]),
-            (&ada, vec![of_ada.clone(), choice("s68-bob", "a")]),
-            (&ada, vec![of_ada.clone(), of_bob.clone(), choice("s68-eve", "a")]),
-            // Not even an administrator.
-            (&administrator, vec![of_ada.clone()]),
+            (&bob, vec![]),
+            (&ada, vec![of_ada.clone(), choice("s68-bob", "s68-ada")]),
+            (&ada, vec![of_ada.clone(), of_bob.clone(), choice("s68-eve", "s68-ada")]),
         ] {
-            refused(patch(who, "s68", &by_users, choices(&theirs)).await, words);
+            refused(patch(who, "s68", &by_users(), choices(&theirs)).await, ONLY_ONES_OWN);
         }
-        let other_mode = json!({ "spec": { "configurableByUsers": false, "choices": [], "default": true } });
-        refused(patch(&administrator, "s68", &by_users, other_mode).await, words);
-        by_users["spec"]["choices"] = json!([of_bob]);
-        by_users["metadata"]["name"] = "made-with-choices".into();
-        refused(create(&ada, "s68", &by_users).await, words);
-        by_users["metadata"]["name"] = "orders".into();
+        let reference = json!({ "name": "s68-ada" });
+        let other_mode =
+            json!({ "spec": { "configurableByUsers": false, "choices": [], "connectionRef": reference } });
+        refused(patch(&ada, "s68", &by_users(), other_mode).await, ONLY_ONES_OWN);
+        let mut made_with_choices = by_users();
+        made_with_choices["metadata"]["name"] = "made-with-choices".into();
+        made_with_choices["spec"]["choices"] = json!([of_bob]);
+        refused(create(&ada, "s68", &made_with_choices).await, ONLY_ONES_OWN);
 
-        let changed = choices(&[choice("s68-ada", "c"), of_bob.clone()]);
-        patch(&ada, "s68", &by_users, changed).await.map_err(Error::msg)?;
-        patch(&ada, "s68", &by_users, choices(&[of_bob])).await.map_err(Error::msg)?;
+        let words = "spec.choices: you need the right to use connection \"s68/a\"";
+        let changed = |name: &str| choices(&[choice("s68-ada", name), of_bob.clone()]);
+        refused(patch(&ada, "s68", &by_users(), changed("a")).await, words);
+        grant("s68-ada", "s68", "a", rule("liaison.dev", "connections", &["use"], Some("a"))).await?;
+        eventually("ada changes her choice", SOON, async || {
+            patch(&ada, "s68", &by_users(), changed("a")).await.map(Some).map_err(Error::msg)
+        })
+        .await?;
+        patch(&ada, "s68", &by_users(), choices(&[of_bob])).await.map_err(Error::msg)?;
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn s68_who_may_delete_the_binding_removes_choices_and_sets_none() -> Result<()> {
+        namespace("s68-tidied")?;
+        let [ada, bob] = ["s68-tidied-ada", "s68-tidied-bob"];
+        let (as_ada, as_bob) = (editor(ada, "s68-tidied").await?, editor(bob, "s68-tidied").await?);
+        let keeper = consumer("s68-keeper", "s68-tidied").await?;
+        let administrator = Stage::shared()?.control_plane.client().await?;
+        let [of_ada, of_bob] = chosen_by([(ada, &as_ada), (bob, &as_bob)], "s68-tidied").await?;
+        for who in [&keeper, &administrator] {
+            for theirs in [
+                vec![choice(ada, bob), of_bob.clone()],
+                vec![choice(ada, bob)],
+                vec![of_ada.clone(), of_bob.clone(), choice("s68-eve", "s68-eve")],
+                vec![choice("s68-eve", ada)],
+            ] {
+                refused(patch(who, "s68-tidied", &by_users(), choices(&theirs)).await, ONLY_ONES_OWN);
+            }
+        }
+        patch(&keeper, "s68-tidied", &by_users(), choices(&[of_bob])).await.map_err(Error::msg)?;
+
+        // Another mode has no choices; the connection that it names is still asked about.
+        let other_mode = json!({ "spec": { "configurableByUsers": false, "choices": [], "default": true } });
+        let words = "are set by who may use connections in namespace \"s68-tidied\"";
+        refused(patch(&keeper, "s68-tidied", &by_users(), other_mode.clone()).await, words);
+        grant("s68-keeper", "s68-tidied", "uses", rule("liaison.dev", "connections", &["use"], None)).await?;
+        eventually("the mode changes", SOON, async || {
+            patch(&keeper, "s68-tidied", &by_users(), other_mode.clone()).await.map(Some).map_err(Error::msg)
+        })
+        .await
+        .map(drop)
     }
 
     #[tokio::test]

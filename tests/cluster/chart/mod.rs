@@ -4,6 +4,7 @@ mod install;
 mod render;
 mod rights;
 mod roles;
+mod some_namespaces;
 mod users;
 
 use anyhow::{Context, Result};

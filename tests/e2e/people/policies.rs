@@ -59,7 +59,7 @@ async fn s44_a_person_consents_with_the_organisations_app_and_needs_no_secret_of
     let app = json!({ "secretRef": { "name": "s44-person" } });
     govern(
         &ground,
-        json!({ "defaults": [{ "connector": connector, "oauthApp": app, "allowedHosts": ["localhost"] }] }),
+        json!({ "defaults": [{ "connector": connector, "oauthApp": app, "allowedHosts": [world.zitadel.authority()] }] }),
     )
     .await?;
     let bare = json!({ "connectorRef": { "name": connector }, "authType": "OAuth2AuthorizationCode" });

@@ -67,7 +67,10 @@ async fn s44_two_folders_use_the_organisations_app_and_nobody_there_can_read_it(
     let app = json!({ "secretRef": { "name": "s44-org-app" } });
     let spec = json!({
         "folders": { "names": ["s44-one", "s44-other"] },
-        "defaults": [{ "connector": "s44", "oauthApp": app, "allowedHosts": ["127.0.0.1"] }],
+        "defaults": [{
+            "connector": "s44", "oauthApp": app, "authTypes": ["OAuth2ClientCredentials"],
+            "allowedHosts": [world.oidc.authority()],
+        }],
     });
     policy(&one, "s44", &spec).await?;
     let fault = until_policy(&one, "s44", "PolicyInvalid").await?;
@@ -113,9 +116,49 @@ async fn s44_two_folders_use_the_organisations_app_and_nobody_there_can_read_it(
     Ok(())
 }
 
+#[tokio::test]
+async fn s44_nobody_acts_as_the_organisations_app_itself_unless_the_policy_names_that() -> Result<()> {
+    let ground = ground("s44-itself").await?;
+    let provider = World::shared().provider()?;
+    let answer =
+        json!({ "access_token": "t", "token_type": "Bearer", "expires_in": 3600, "id": "1", "name": "org" });
+    provider.script(move |_| Some(Answer::json(200, &answer)));
+    let asked = || provider.received().iter().filter(|request| request.path == "/token").count();
+    ground.connector("s44-itself", client_credentials_connector(&|path| provider.endpoint(path))).await?;
+    lent_secret(&ground, "s44-itself", &[("clientId", "org"), ("clientSecret", "org-secret")]).await?;
+    let lending = |more: Value| {
+        let mut entry = json!({
+            "connector": "s44-itself", "oauthApp": { "secretRef": { "name": "s44-itself" } },
+            "allowedHosts": [provider.authority()],
+        });
+        entry["authTypes"] = more;
+        json!({ "folders": { "names": ["s44-itself"] }, "defaults": [entry] })
+    };
+    policy(&ground, "s44-itself", &lending(Value::Null)).await?;
+    let fault = until_policy(&ground, "s44-itself", "PolicyInvalid").await?;
+    assert!(fault.contains("lent it only where authTypes names them: OAuth2ClientCredentials"), "{fault}");
+    ground.connection("client", json!({ "connectorRef": { "name": "s44-itself" } })).await?;
+    let refused = ground.until("client", ConditionType::Ready, "False", "ClientCredentialsMissing").await?;
+    let told = message(&refused, ConditionType::Ready);
+    let words = "policy \"s44-itself\" does not lend its OAuth app to authType \"OAuth2ClientCredentials\"";
+    assert!(told.contains(words), "{told}");
+    assert_eq!(provider.received().len(), 0, "nothing was sent");
+
+    policy(&ground, "s44-itself", &lending(json!(["OAuth2ClientCredentials"]))).await?;
+    until_policy(&ground, "s44-itself", "PolicyValid").await?;
+    ground.until_ready("client").await?;
+    let before = asked();
+    policy(&ground, "s44-itself", &lending(json!(["OAuth2AuthorizationCode"]))).await?;
+    ground.until("client", ConditionType::Ready, "False", "ClientCredentialsMissing").await?;
+    ground.annotate("client", "liaison.dev/reauthenticate-at", "now").await?;
+    let quiet = std::time::Duration::from_secs(2);
+    holds_for("the app is not used any more", quiet, async || Ok(asked() == before)).await
+}
+
 /// A provider of the organisation's app and another one, of somebody who would like to have it.
 struct Lure {
     ground: Ground,
+    provider: StrictProvider,
     attacker: StrictProvider,
     /// The attacker's `127.0.0.1:port`, which no entry allows.
     address: String,
@@ -123,7 +166,7 @@ struct Lure {
 
 async fn lure(name: &str, more: Value) -> Result<Lure> {
     let ground = ground(name).await?;
-    let attacker = World::shared().provider()?;
+    let (provider, attacker) = (World::shared().provider()?, World::shared().provider()?);
     let token = json!({ "access_token": "t", "expires_in": 3600 });
     attacker.script(move |_| Some(Answer::json(200, &token)));
     let address = attacker.authority().replace("localhost", "127.0.0.1");
@@ -137,19 +180,20 @@ async fn lure(name: &str, more: Value) -> Result<Lure> {
         "folders": { "names": [name] }, "egressExceptions": [address],
         "defaults": [{
             "connector": name, "oauthApp": { "secretRef": { "name": name } },
-            "credentials": { "secretRef": { "name": name } }, "allowedHosts": ["localhost"],
+            "authTypes": ["OAuth2ClientCredentials"], "credentials": { "secretRef": { "name": name } },
+            "allowedHosts": [provider.authority()],
         }],
     });
     for (key, value) in more.as_object().into_iter().flatten() {
         spec[key] = value.clone();
     }
     policy(&ground, name, &spec).await?;
-    Ok(Lure { ground, attacker, address })
+    Ok(Lure { ground, provider, attacker, address })
 }
 
 #[tokio::test]
 async fn s44_an_organisations_app_is_never_lent_to_a_connector_that_leads_elsewhere() -> Result<()> {
-    let Lure { ground, attacker, address } = lure("s44-lure", json!({})).await?;
+    let Lure { ground, attacker, address, .. } = lure("s44-lure", json!({})).await?;
     let at = |path: &str| format!("http://{address}{path}");
     ground.connector("s44-lure", client_credentials_connector(&at)).await?;
     let bare = json!({ "connectorRef": { "name": "s44-lure" } });
@@ -166,8 +210,8 @@ async fn s44_an_organisations_app_is_never_lent_to_a_connector_that_leads_elsewh
 #[tokio::test]
 async fn s44_a_connector_that_is_turned_to_an_attacker_later_gets_nothing_that_is_lent() -> Result<()> {
     // Wider than it should be, and only reporting: what is lent has bounds of its own.
-    let Lure { ground, attacker, address } = lure("s44-turned", json!({ "enforcement": "Report" })).await?;
-    let provider = World::shared().provider()?;
+    let Lure { ground, provider, attacker, address } =
+        lure("s44-turned", json!({ "enforcement": "Report" })).await?;
     provider.script(|_| Some(Answer::json(200, &json!({ "id": "1", "name": "org" }))));
     ground.connector("s44-turned", token_connector(&|path| provider.endpoint(path))).await?;
     ground.connection("static", json!({ "connectorRef": { "name": "s44-turned" } })).await?;
@@ -208,7 +252,7 @@ async fn n43_parameters_that_a_policy_sets_make_a_bare_connection_ready() -> Res
 
     lent_secret(&ground, "n43", &[("token", "org-token")]).await?;
     let defaults = json!([{
-        "connector": "n43", "credentials": { "secretRef": { "name": "n43" } }, "allowedHosts": ["localhost"],
+        "connector": "n43", "credentials": { "secretRef": { "name": "n43" } }, "allowedHosts": [provider.authority()],
         "parameters": { "site": "acme" },
     }]);
     policy(&ground, "n43", &json!({ "folders": { "names": ["n43"] }, "defaults": defaults })).await?;
@@ -283,11 +327,12 @@ async fn n45_three_levels_of_folders_add_up_and_a_nearer_policy_undoes_no_denial
     leaf.until_ready("a").await?;
 
     let tree = |name: &str| json!({ "names": [name], "subtree": true });
-    let of_root = json!({ "folders": tree("n45-root"), "connectors": { "deny": ["n45-b"] }, "enforcement": "Suspend", "allowedHosts": ["localhost", "*.example.com"] });
+    let here = provider.authority();
+    let of_root = json!({ "folders": tree("n45-root"), "connectors": { "deny": ["n45-b"] }, "enforcement": "Suspend", "allowedHosts": [here, "*.example.com"] });
     policy(&root, "n45-root", &of_root).await?;
     let of_middle = json!({ "folders": tree("n45-middle"), "connectors": { "allow": ["n45-a", "n45-b"] }, "enforcement": "Report", "overridable": true });
     policy(&root, "n45-middle", &of_middle).await?;
-    let of_leaf = json!({ "folders": { "names": ["n45-leaf"] }, "connectors": { "allow": ["n45-a", "n45-b"] }, "allowedHosts": ["localhost"] });
+    let of_leaf = json!({ "folders": { "names": ["n45-leaf"] }, "connectors": { "allow": ["n45-a", "n45-b"] }, "allowedHosts": [here] });
     policy(&root, "n45-leaf", &of_leaf).await?;
     let governed = leaf
         .until_is("a", "is governed by three policies", |connection| {
@@ -301,7 +346,7 @@ async fn n45_three_levels_of_folders_add_up_and_a_nearer_policy_undoes_no_denial
         Some("Suspend/n45-root"),
         "the root does not let itself be overridden"
     );
-    assert_eq!(shown.allowed_hosts, Some(vec!["localhost".to_owned()]));
+    assert_eq!(shown.allowed_hosts, Some(vec![provider.authority()]));
     leaf.until_ready("a").await?;
     let told = leaf.told("b", spec("n45-b")).await?;
     assert!(told.contains("connector \"n45-b\" is disabled by policy \"n45-root\""), "{told}");

@@ -97,10 +97,11 @@ async fn s66_a_choice_that_is_left_to_users_makes_no_connection() -> Result<()> 
 fn example_connections() -> Result<Vec<(String, String, String)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(repository().join("examples"))? {
-        let file = entry?.file_name().to_string_lossy().into_owned();
-        if std::path::Path::new(&file).extension().is_none_or(|extension| extension != "yaml") {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
             continue;
         }
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(repository().join("examples").join(&file))?;
         let documents: Vec<Value> = serde_yaml::Deserializer::from_str(&text)
             .map(serde::Deserialize::deserialize)

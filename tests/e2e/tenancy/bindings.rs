@@ -77,16 +77,27 @@ fn across_folders(stage: &Stage) -> Vec<Attempt> {
     ]
 }
 
-/// Each user chooses for themselves.
-fn choices(stage: &Stage) -> Vec<Attempt> {
+/// Each user chooses for themselves. Carl may delete the binding, and so remove what others chose; Dora may change it.
+async fn choices(stage: &Stage) -> Result<Vec<Attempt>> {
     let (carl, red) = (&stage.carl, &stage.red.namespace);
     let user = name_of("carl", &stage.blue.namespace);
+    let rights = json!([
+        { "apiGroups": ["liaison.dev"], "resources": ["processbindings"], "verbs": ["get", "patch", "update"] },
+        { "apiGroups": ["liaison.dev"], "resources": ["connections"], "verbs": ["use"] },
+    ]);
+    let dora = with_rules(&stage.blue, "dora", rights).await?;
     let chosen = binding(stage, "chosen", "client", &json!({}));
-    let choose = |choices: Value| Deed::merge(carl, &chosen, json!({ "spec": { "choices": choices } }));
+    let choose_as =
+        |who, choices: Value| Deed::merge(who, &chosen, json!({ "spec": { "choices": choices } }));
+    let choose = |choices: Value| choose_as(carl, choices);
     let entry = |user: &str, connection: Value| json!({ "user": user, "connectionRef": connection });
     let olga = name_of("olga", &stage.blue.namespace);
     let (own, crm) = (json!({ "name": "own" }), json!({ "namespace": red, "name": "crm" }));
-    let others = format!("you are \"{user}\", and each user sets, changes or removes only their own entry");
+    let doras = name_of("dora", &stage.blue.namespace);
+    let of_others = |user: &str| {
+        format!("you are \"{user}\", and each user sets, changes or removes only their own entry")
+    };
+    let (others, not_doras) = (of_others(&user), of_others(&doras));
     let fixed = json!({ "choices": null, "configurableByUsers": false, "connectionRef": { "name": "own" } });
     let fresh = binding(
         stage,
@@ -94,39 +105,35 @@ fn choices(stage: &Stage) -> Vec<Attempt> {
         "client",
         &json!({ "configurableByUsers": true, "choices": [entry(&olga, own.clone())] }),
     );
-    vec![
+    Ok(vec![
         attempt(
             "somebody's choice changed",
             choose(json!([entry(&olga, crm.clone())])),
             refused(others.as_str()),
         ),
-        attempt("somebody's choice removed", choose(json!([])), refused(others.as_str())),
+        attempt("somebody's choice removed", choose_as(&dora, json!([])), refused(not_doras.as_str())),
         attempt(
             "somebody's choice taken over",
-            choose(json!([entry(&user, own.clone())])),
-            refused(others.as_str()),
+            choose_as(&dora, json!([entry(&doras, own.clone())])),
+            refused(not_doras.as_str()),
         ),
         attempt(
             "a choice for somebody else",
             choose(json!([entry(&olga, own.clone()), entry("eve", own)])),
             refused(others.as_str()),
         ),
-        attempt(
-            "a choice for somebody in a new binding",
-            Deed::create(carl, &fresh),
-            refused(others.as_str()),
-        ),
+        attempt("a choice for somebody in a new binding", Deed::create(carl, &fresh), refused(others)),
         attempt(
             "everybody's choices removed by another mode",
-            Deed::merge(carl, &chosen, json!({ "spec": fixed })),
-            refused(others),
+            Deed::merge(&dora, &chosen, json!({ "spec": fixed })),
+            refused(not_doras),
         ),
         attempt(
             "a choice of what oneself may not use",
             choose(json!([entry(&olga, json!({ "name": "own" })), entry(&user, crm)])),
             refused(format!("spec.choices: you need the right to use connection \"{red}/crm\"")),
         ),
-    ]
+    ])
 }
 
 /// Eve may act as every ServiceAccount of blue, so her bindings are made; none of them gets anything of red.
@@ -246,7 +253,7 @@ async fn nothing_of_red_is_filled(stage: &Stage) -> Result<()> {
 async fn processes_get_nothing_of_others() -> Result<()> {
     let mut family = Family::new("bindings").await?;
     furnish(&family.stage).await?;
-    let attempts = [across_folders(&family.stage), choices(&family.stage)].concat();
+    let attempts = [across_folders(&family.stage), choices(&family.stage).await?].concat();
     family.make(attempts).await?;
     let attempts = without_use(&family.stage);
     family.make(attempts).await?;

@@ -16,6 +16,8 @@ use crate::support::waiting::eventually;
 
 const COMPANY: &str = "tenancy-company";
 const APP: &str = "tenancy-org-app";
+/// Where the connector leads whose app is lent to people alone.
+const PEOPLE: &str = "/people";
 const TOKEN_URL: &str = "/authMethods/0/oauth2/tokenURL";
 
 fn policy(name: &str, spec: &Value) -> Value {
@@ -70,6 +72,16 @@ impl Department {
         site["redirect"] = "PerConnection".into();
         site["parameters"] = json!([{ "name": "host", "required": true, "pattern": ".*" }]);
         ground.connector(&stage.connector("site"), site).await?;
+        let mut people =
+            client_credentials_connector(&|path| stage.honest.endpoint(&format!("{PEOPLE}{path}")));
+        let client = people["authMethods"][0]["oauth2"]["tokenURL"].clone();
+        let person = json!({
+            "type": "OAuth2AuthorizationCode",
+            "oauth2": { "authorizeURL": stage.honest.endpoint(&format!("{PEOPLE}/authorize")), "tokenURL": client },
+        });
+        people["authMethods"].as_array_mut().context("authMethods")?.push(person);
+        people["redirect"] = "PerConnection".into();
+        ground.connector(&stage.connector("people"), people).await?;
         let lookalike = client_credentials_connector(&|path| format!("http://{}{path}", self.hostile));
         ground.connector(&stage.connector("lookalike"), lookalike).await?;
         Deed::create(&ground.client, &policy(COMPANY, &Self::rules(stage))).perform().await?;
@@ -82,14 +94,21 @@ impl Department {
         let lent = |kind: &str, parameters: Value| {
             json!({
                 "connector": stage.connector(kind), "oauthApp": { "secretRef": { "name": APP } },
-                "allowedHosts": ["localhost"], "parameters": parameters,
+                "authTypes": ["OAuth2ClientCredentials"], "allowedHosts": [stage.honest.authority()],
+                "parameters": parameters,
             })
         };
+        let mut for_people = lent("people", json!({}));
+        for_people.as_object_mut().into_iter().for_each(|entry| {
+            entry.remove("authTypes");
+        });
         json!({
             "folders": { "names": [stage.blue.namespace], "subtree": true },
             "connectors": { "deny": [stage.connector("denied")] }, "authTypes": { "deny": ["APIKey"] },
             "passwordGrant": "Denied", "enforcement": "Suspend",
-            "defaults": [lent("org", json!({})), lent("site", json!({ "host": stage.honest.authority() }))],
+            "defaults": [
+                lent("org", json!({})), lent("site", json!({ "host": stage.honest.authority() })), for_people,
+            ],
         })
     }
 
@@ -236,7 +255,11 @@ async fn by_policies(stage: &Stage, department: &Department) -> Result<Vec<Attem
     let keyring = lends("liaison-keyring", "lookalike", json!(["127.0.0.1"]));
     let app = lends(APP, "lookalike", json!(["127.0.0.1"]));
     let company = policy(COMPANY, &Department::rules(stage));
-    let wider = with(&company, "/spec/defaults/0/allowedHosts", json!(["localhost", "127.0.0.1"]));
+    let wider = with(
+        &company,
+        "/spec/defaults/0/allowedHosts",
+        json!([stage.honest.authority(), department.hostile]),
+    );
     let turned = with(&company, "/spec/defaults/0/connector", stage.connector("lookalike").into());
     let unbounded = with(&app, "/spec/defaults/0/allowedHosts", json!([]));
     Ok(vec![
@@ -252,6 +275,26 @@ async fn by_policies(stage: &Stage, department: &Department) -> Result<Vec<Attem
             refused("need allowedHosts"),
         ),
     ])
+}
+
+/// An app that is lent to people, used without any person's consent.
+fn without_consent(stage: &Stage, department: &Department) -> Vec<Attempt> {
+    let eve = &department.eve;
+    let spec = Department::lent(stage, "people");
+    let itself = |name: &str| department.connection(name, &spec);
+    let scoped = with(&itself("itself-scoped"), "/spec/scopes", json!(["everything"]));
+    let words =
+        format!("policy \"{COMPANY}\" does not lend its OAuth app to authType \"OAuth2ClientCredentials\"");
+    let is_told = || says("ClientCredentialsMissing", &words);
+    vec![
+        attempt("client credentials through a lent app", Deed::create(eve, &itself("itself")), is_told()),
+        attempt(
+            "client credentials through a lent app, by apply",
+            Deed::apply(eve, &itself("itself-applied")),
+            is_told(),
+        ),
+        attempt("client credentials through a lent app, with scopes", Deed::create(eve, &scoped), is_told()),
+    ]
 }
 
 /// A nearer policy that allows everything takes nothing back.
@@ -286,6 +329,7 @@ fn disguises(department: &Department) -> Vec<(&'static str, String)> {
     let port = hostile.rsplit(':').next().unwrap_or_default();
     vec![
         ("another host", format!("http://{hostile}/token")),
+        ("another port of the allowed host", format!("http://localhost:{port}/token")),
         ("the allowed host as a user's name", format!("http://localhost@{hostile}/token")),
         ("the allowed host as a user's name and password", format!("http://localhost:80@{hostile}/token")),
         ("the allowed host in capitals, elsewhere", format!("http://LOCALHOST.evil.example:{port}/token")),
@@ -358,6 +402,11 @@ fn own_parameters(stage: &Stage, department: &Department) -> Vec<Attempt> {
             refused(words.as_str()),
         ),
         attempt(
+            "a port of one's own at the allowed host",
+            Deed::create(eve, &site("s4", &format!("localhost:{port}"))),
+            refused(words.as_str()),
+        ),
+        attempt(
             "a host of one's own that only begins so",
             Deed::create(eve, &site("s2", &format!("localhost.evil.example:{port}"))),
             refused(words),
@@ -385,6 +434,7 @@ async fn policies_are_not_escaped_and_what_they_lend_stays_where_it_belongs() ->
         escapes(stage, &department).await?,
         by_policies(stage, &department).await?,
         own_parameters(stage, &department),
+        without_consent(stage, &department),
     ];
     family.make(attempts.concat()).await?;
     for (number, (name, url)) in disguises(&department).into_iter().enumerate() {
@@ -394,6 +444,8 @@ async fn policies_are_not_escaped_and_what_they_lend_stays_where_it_belongs() ->
     let attempts = nearer(&family.stage, &department).await?;
     family.make(attempts).await?;
     let seen = family.stage.honest.received();
+    let itself: Vec<_> = seen.iter().filter(|request| request.path.starts_with(PEOPLE)).collect();
+    ensure!(itself.is_empty(), "an app that is lent to people was used without one: {itself:?}");
     let lent = seen.iter().any(|request| super::stage::visible(request).contains(ORGANISATION));
     ensure!(lent, "the organisation's client is known where it belongs");
     family.end().await

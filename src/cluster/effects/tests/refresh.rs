@@ -6,11 +6,13 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
+use crate::api::ConnectionPolicy;
 use crate::api::connection::FailureClass;
 use crate::api::names::token_secret;
 use crate::cluster::effects::consent_record::store_consent;
-use crate::cluster::effects::{request_token, revoke};
+use crate::cluster::effects::{client, request_token, revoke};
 use crate::domain::connection::{Effect, Outcome, PERSON, decide, valid};
+use crate::domain::policy::{Ancestry, EffectivePolicy};
 use crate::domain::reason::Reason;
 
 impl Stage {
@@ -52,6 +54,22 @@ async fn an_answer_without_refresh_token_keeps_the_one_that_is_there_and_all_tha
         (before.authenticated_by, before.account, before.answers)
     );
     assert_eq!((record.client_id, record.targets), (before.client_id, before.targets));
+}
+
+#[tokio::test]
+async fn s44_a_refresh_that_was_decided_on_is_not_sent_with_an_app_that_is_not_lent_any_more() {
+    let mut stage = Stage::new().await.consented().await;
+    let seen = token_store::read(&stage.context, &stage.observed.connection).await.unwrap();
+    stage.observed.token = seen.state.clone();
+    let Some(Effect::RequestToken(plan)) = decide(&stage.observed, at(NOW)).effect else { panic!("not due") };
+    let entry = "connector: jira, oauthApp: {secretRef: {name: org}}, allowedHosts: ['*.example.com']";
+    let spec = format!("{{defaults: [{{{entry}, authTypes: [OAuth2ClientCredentials]}}]}}");
+    let policy = ConnectionPolicy::new("p", serde_yaml::from_str(&spec).unwrap());
+    stage.observed.policy = Arc::new(EffectivePolicy::of(&[&policy], &Ancestry::default(), "jira"));
+    stage.observed.connection.spec.oauth_app = None;
+    assert!(client(&stage.context, &stage.observed).await.unwrap().is_none(), "it is not even read");
+    let outcome = request_token(&stage.context, &stage.observed, &seen, &plan).await.unwrap();
+    assert_eq!((outcome, stage.provider.sent()), (Outcome::Superseded, vec![]));
 }
 
 #[tokio::test]

@@ -1,3 +1,4 @@
+mod effects;
 mod modes;
 mod properties;
 mod secret;
@@ -77,7 +78,7 @@ pub(super) fn found(connection: Connection) -> Access {
 }
 
 pub(super) fn target(namespace: &str, name: &str, access: Access) -> Target {
-    Target { namespace: namespace.to_owned(), name: name.to_owned(), access }
+    Target { namespace: namespace.to_owned(), name: name.to_owned(), access, reviewed_at: at(0) }
 }
 
 pub(super) fn observed(access: Access) -> Observed {
@@ -88,7 +89,7 @@ pub(super) fn observed(access: Access) -> Observed {
         no_default: None,
         secret: SecretState::None,
         outdated: None,
-        hindrance: None,
+        tried: Tried::default(),
     }
 }
 
@@ -105,28 +106,44 @@ pub(super) fn said(decision: &Decision<ProcessBindingStatus, Effect>) -> (String
 /// Carries out what is decided, without a cluster, until nothing is left to do; gives the last decision and what was
 /// written to Secrets.
 pub(super) fn carried_out(
+    observed: Observed,
+    now: Timestamp,
+) -> (Observed, Decision<ProcessBindingStatus, Effect>, Vec<Effect>) {
+    carried_out_with(observed, now, |_, effect| done(effect))
+}
+
+/// The same where effects come to something else.
+pub(super) fn carried_out_with(
     mut observed: Observed,
     now: Timestamp,
+    outcome: impl Fn(&Observed, &Effect) -> Outcome,
 ) -> (Observed, Decision<ProcessBindingStatus, Effect>, Vec<Effect>) {
     let mut effects = Vec::new();
     let mut decision = decide(&observed, now);
     while let Some(effect) = decision.effect.clone() {
-        assert!(effects.len() < 4, "it never comes to rest: {effects:?}");
-        match &effect {
-            Effect::Write(content) => {
-                observed.secret = SecretState::Own(OwnSecret {
-                    name: content.name.clone(),
-                    filled_from: content.filled_from.clone(),
-                    expires_at: content.expires_at,
-                });
-            }
-            Effect::Remove(_) => observed.outdated = None,
-        }
+        assert!(effects.len() < 5, "it never comes to rest: {effects:?}");
+        let outcome = outcome(&observed, &effect);
+        learn(&mut observed, outcome);
         effects.push(effect);
         decision = decide(&observed, now);
     }
     observed.binding.status = Some(decision.status.clone());
+    // What was tried is known within a pass alone.
+    observed.tried = Tried::default();
     (observed, decision, effects)
+}
+
+/// What comes of an effect where all goes well.
+pub(super) fn done(effect: &Effect) -> Outcome {
+    match effect {
+        Effect::Write(content) => Outcome::Written(OwnSecret {
+            name: content.name.clone(),
+            filled_from: content.filled_from.clone(),
+            expires_at: content.expires_at,
+        }),
+        Effect::Discard(_) => Outcome::Discarded,
+        Effect::Remove(_) => Outcome::Removed,
+    }
 }
 
 /// The same after it was carried out once: a binding that has its Secret.

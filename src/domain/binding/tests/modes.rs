@@ -5,6 +5,22 @@ use rstest::rstest;
 use super::*;
 use crate::domain::lookup;
 
+#[test]
+fn an_answer_about_a_right_is_believed_for_an_hour_whenever_it_is_looked_at() {
+    let mut observed = bound();
+    observed.targets[0].reviewed_at = at(0);
+    let mut newer = target("ada-own", "crm", Access::Forbidden);
+    newer.reviewed_at = at(3000);
+    observed.targets.push(newer);
+    for now in [0, 1800, 3000] {
+        let next = decide(&observed, at(now)).next.unwrap();
+        assert!(
+            at(3240) <= next && next <= at(3600),
+            "{next}: the oldest answer counts, not the pass at {now}"
+        );
+    }
+}
+
 fn elsewhere(access: Access) -> Observed {
     let mut observed = usable();
     observed.binding.spec.connection_ref =
@@ -49,6 +65,19 @@ fn across_folders_nobody_learns_from_the_answer_whether_a_connection_exists() {
     let message = &statuses[0].conditions[0].message;
     assert!(message.starts_with("connection \"finance/crm\" not found or not accessible; "), "{message}");
     assert_eq!(statuses[0].conditions[0].reason, "ConnectionNotAccessible");
+}
+
+#[test]
+fn of_a_namespace_that_is_not_served_it_is_said_instead_of_seeming_to_be_empty() {
+    let decision = decide(&elsewhere(Access::NotServed), at(0));
+    let (status, reason, message) = said(&decision);
+    assert_eq!((status.as_str(), reason.as_str()), ("False", "NamespaceNotServed"));
+    assert_eq!(
+        message,
+        "connection \"finance/crm\" is out of reach: Liaison does not work in namespace \"finance\"; choose one that it \
+         works in, or have an administrator add this one (--namespaces)"
+    );
+    assert_eq!((decision.status.connection, decision.effect), (None, None));
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn accesses() -> impl Strategy<Value = Access> {
     prop_oneof![
         Just(Access::Forbidden),
         Just(Access::NotFound),
+        Just(Access::NotServed),
         (connections(), any::<bool>()).prop_map(|(connection, denied)| {
             let static_hand_out =
                 if denied { StaticHandOut::DeniedBy("strict".to_owned()) } else { StaticHandOut::Allowed };
@@ -93,6 +94,25 @@ prop_compose! {
 
 proptest! {
     #[test]
+    fn a_pass_comes_to_rest_whatever_its_effects_come_to(
+        observed in snapshots(),
+        now in 0_i64..10_000,
+        bad in any::<[bool; 4]>(),
+    ) {
+        let [withdrawn, immutable, unwritable, undeletable] = bad;
+        let why = || Blocked { reason: Reason::SecretWriteRefused, message: String::new() };
+        let (after, _, _) = carried_out_with(observed, at(now), |observed, effect| match effect {
+            Effect::Write(content) if content.credential.is_some() && withdrawn => Outcome::Withdrawn(why()),
+            Effect::Write(_) if immutable && matches!(observed.secret, SecretState::Own(_)) => Outcome::Immutable,
+            Effect::Write(_) if unwritable => Outcome::Hindered(why()),
+            Effect::Discard(_) if undeletable => Outcome::Hindered(why()),
+            Effect::Remove(_) if undeletable => Outcome::Kept(why()),
+            _ => done(effect),
+        });
+        prop_assert!(undeletable || after.outdated.is_none(), "nobody would take its credential out");
+    }
+
+    #[test]
     fn a_decision_that_was_carried_out_is_not_made_again(observed in snapshots(), now in 0_i64..10_000) {
         let (observed, first, _) = carried_out(observed, at(now));
         let second = decide(&observed, at(now));
@@ -115,7 +135,7 @@ proptest! {
                     && !found.connection.spec.suspend
                     && found.connection.spec.connector_ref.name == "slack"
             }
-            Access::Forbidden | Access::NotFound => false,
+            Access::Forbidden | Access::NotFound | Access::NotServed => false,
         });
         prop_assert!(!filled || (usable && !observed.binding.spec.configurable_by_users));
         prop_assert!(observed.secret != SecretState::Foreign || effects.iter().all(|effect| matches!(effect, Effect::Remove(_))));

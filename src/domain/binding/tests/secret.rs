@@ -74,6 +74,7 @@ fn after(access: Access, now: Timestamp) -> (Option<Effect>, String) {
 #[case::moved(found(connection("shop", "crm", &not_ready(Reason::ReauthenticationRequired))))]
 #[case::going(found(deleted(connection("shop", "crm", &ready()))))]
 #[case::gone(Access::NotFound)]
+#[case::not_served_any_more(Access::NotServed)]
 #[case::withdrawn(Access::Forbidden)]
 fn what_only_a_person_mends_takes_the_credential_out(#[case] access: Access) {
     let (effect, reason) = after(access, at(1));
@@ -157,22 +158,6 @@ fn a_policy_may_keep_static_credentials_in() {
     let (_, reason, message) = said(&denied);
     assert_eq!((reason.as_str(), denied.effect), ("StaticHandOutDenied", None));
     assert!(message.starts_with("policy \"strict\" does not allow"), "{message}");
-}
-
-#[test]
-fn a_write_that_is_refused_is_told_and_tried_again() {
-    let hindrance = Blocked { reason: Reason::SecretWriteRefused, message: "quota".to_owned() };
-    let decision = decide_again(usable(), Outcome::Hindered(hindrance.clone()), at(0));
-    assert_eq!(said(&decision).1, "SecretWriteRefused");
-    assert_eq!((decision.effect, decision.next), (None, Some(at(5))));
-
-    // A credential that has to go and cannot is told as well.
-    let mut withdrawn = bound();
-    withdrawn.targets = vec![target("shop", "crm", Access::Forbidden)];
-    let decision = decide_again(withdrawn, Outcome::Hindered(hindrance), at(0));
-    let (_, reason, message) = said(&decision);
-    assert_eq!(reason, "SecretWriteRefused");
-    assert!(message.contains("lacks use") && message.contains("quota"), "{message}");
 }
 
 #[test]

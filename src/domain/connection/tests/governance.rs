@@ -148,10 +148,15 @@ fn n44_what_has_lost_its_authentication_is_no_existing_connection() {
     }
 }
 
-/// A policy that lends an app for these hosts, and says this besides.
+/// A policy that lends an app to clients that act for themselves, for these hosts, and says this besides.
 fn lending(hosts: &str, more: &str) -> String {
+    lending_to("authTypes: [OAuth2ClientCredentials]", hosts, more)
+}
+
+fn lending_to(auth_types: &str, hosts: &str, more: &str) -> String {
     format!(
-        "{{defaults: [{{connector: jira, oauthApp: {{secretRef: {{name: org}}}}, allowedHosts: [{hosts}]}}]{more}}}"
+        "{{defaults: [{{connector: jira, oauthApp: {{secretRef: {{name: org}}}}, {auth_types}, allowedHosts: \
+         [{hosts}]}}]{more}}}"
     )
 }
 
@@ -173,6 +178,52 @@ fn s44_a_lent_app_is_used_where_the_connection_names_none_and_its_source_is_show
     let decision = decide(&governed(&observed, &policy), at(0));
     assert!(asks_for_token(decision.effect.as_ref()));
     assert_eq!(decision.status.credential_source.as_deref(), Some("Policy/p"));
+}
+
+const HOSTS: &str = "'*.example.com'";
+const TO_PEOPLE: &str = "authTypes: [OAuth2AuthorizationCode]";
+const TO_CLIENTS: &str = "authTypes: [OAuth2ClientCredentials]";
+
+#[rstest]
+#[case::without_a_word(client(CLIENT), "scopes: []", "OAuth2ClientCredentials")]
+#[case::only_to_people(client(CLIENT), TO_PEOPLE, "OAuth2ClientCredentials")]
+#[case::only_to_clients(person(), TO_CLIENTS, "OAuth2AuthorizationCode")]
+fn s44_who_is_not_lent_the_app_has_none_though_its_secret_is_there(
+    #[case] mut observed: Observed,
+    #[case] auth_types: &str,
+    #[case] auth_type: &str,
+) {
+    observed.connection.spec.oauth_app = None;
+    observed.oauth_app = app("org-client", "first");
+    let decision = decide(&governed(&observed, &lending_to(auth_types, HOSTS, "")), at(0));
+    assert_eq!(decision.effect, None, "nothing is asked for");
+    assert_eq!(short(&decision.status, ConditionType::Ready), "False/ClientCredentialsMissing");
+    assert_eq!(decision.status.credential_source, None);
+    assert_eq!(decision.status.authentication.clone().and_then(|shown| shown.url), None, "nobody is called");
+    let told = &conditions::find(&decision.status.conditions, ConditionType::Ready).unwrap().message;
+    let words = format!(
+        "; policy \"p\" does not lend its OAuth app to authType \"{auth_type}\", which its administrator can change in \
+         authTypes of its default for this connector"
+    );
+    assert!(told.starts_with("spec.oauthApp.secretRef is not set") && told.contains(&words), "{told}");
+
+    let lent = governed(&observed, &lending_to(&format!("authTypes: [{auth_type}]"), HOSTS, ""));
+    let healed = decide(&recorded(&lent, &decision.status), at(1)).status;
+    assert_eq!(healed.credential_source.as_deref(), Some("Policy/p"), "as soon as the policy says so");
+}
+
+#[test]
+fn s44_a_client_that_is_not_lent_the_app_any_more_is_not_refreshed() {
+    let mut observed = with_token(CLIENT);
+    observed.connection.spec.oauth_app = None;
+    let lent = governed(&observed, &lending(HOSTS, ""));
+    assert!(asks_for_token(decide(&lent, at(3500)).effect.as_ref()));
+    let taken_back = governed(&observed, &lending_to(TO_PEOPLE, HOSTS, ""));
+    for at_second in [1, 3500, 3601] {
+        let decision = decide(&taken_back, at(at_second));
+        assert_eq!(decision.effect, None);
+        assert_eq!(short(&decision.status, ConditionType::Ready), "False/ClientCredentialsMissing");
+    }
 }
 
 #[rstest]

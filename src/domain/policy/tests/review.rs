@@ -73,7 +73,7 @@ fn n45_a_policy_counts_the_folders_that_it_governs() {
 #[test]
 fn a_policy_without_faults_is_valid() {
     let spec = "{folders: {names: [team]}, connectors: {allow: [crm]}, egressExceptions: ['crm.internal:8443'], defaults: \
-                [{connector: crm, oauthApp: {secretRef: {name: app}}, credentials: {secretRef: {name: key}}, \
+                [{connector: crm, oauthApp: {secretRef: {name: app}}, authTypes: [OAuth2ClientCredentials], credentials: {secretRef: {name: key}}, \
                 allowedHosts: [login.example, '*.crm.example'], parameters: {site: acme}}]}";
     assert_eq!(faults(spec), [""; 0]);
     let decision = decide(&observed(spec), at(0));
@@ -88,7 +88,8 @@ fn all_faults_of_a_policy_are_listed_at_once_and_heal() {
     let spec = "{folders: {names: [team, gone]}, connectors: {allow: [crm, typo], deny: [older]}, \
                 egressExceptions: ['crm.internal:0'], defaults: [\
                 {connector: absent, oauthApp: {secretRef: {name: none}}, allowedHosts: [x.example]}, \
-                {connector: crm, oauthApp: {secretRef: {name: half}}, credentials: {secretRef: {name: bare}}, \
+                {connector: crm, oauthApp: {secretRef: {name: half}}, authTypes: [OAuth2ClientCredentials], credentials: \
+                {secretRef: {name: bare}}, \
                 allowedHosts: [other.example], parameters: {site: ACME, sitte: x}}]}";
     assert_eq!(
         faults(spec),
@@ -122,17 +123,36 @@ fn all_faults_of_a_policy_are_listed_at_once_and_heal() {
 
 #[test]
 fn what_is_lent_for_no_use_or_to_no_host_is_a_fault() {
-    let hosts = "{defaults: [{connector: crm, oauthApp: {secretRef: {name: app}}, allowedHosts: [other.example], \
-                 parameters: {site: acme}}]}";
+    let hosts = "{defaults: [{connector: crm, oauthApp: {secretRef: {name: app}}, authTypes: [OAuth2ClientCredentials], \
+                 allowedHosts: [other.example], parameters: {site: acme}}]}";
     assert_eq!(
         faults(hosts),
         [
             "spec.defaults[crm].allowedHosts: no auth type of the connector does without \"acme.crm.example\" (api requests)"
         ]
     );
-    let open =
-        "{defaults: [{connector: crm, oauthApp: {secretRef: {name: app}}, allowedHosts: [other.example]}]}";
+    let open = "{defaults: [{connector: crm, oauthApp: {secretRef: {name: app}}, authTypes: [OAuth2ClientCredentials], \
+                allowedHosts: [other.example]}]}";
     assert_eq!(faults(open), [""; 0], "where the hosts are is for each Connection to say");
+    let nobodys =
+        "{defaults: [{connector: crm, oauthApp: {secretRef: {name: app}}, allowedHosts: [other.example]}]}";
+    assert_eq!(
+        faults(nobodys),
+        [
+            "spec.defaults[crm].oauthApp has no use: no auth type of the connector needs a person, and others are lent it \
+             only where authTypes names them: OAuth2ClientCredentials"
+        ]
+    );
+    let unfit = "{defaults: [{connector: crm, oauthApp: {secretRef: {name: app}}, allowedHosts: [login.example], authTypes: \
+                 [APIKey, OAuth2BringYourOwnApp, OAuth2ClientCredentials, OAuth2Password]}]}";
+    assert_eq!(
+        faults(unfit),
+        [
+            "spec.defaults[crm].authTypes: authType \"APIKey\" has no OAuth client",
+            "spec.defaults[crm].authTypes: authType \"OAuth2BringYourOwnApp\" brings an app of one's own and is lent none",
+            "spec.defaults[crm].authTypes: authType \"OAuth2Password\" is not supported by the connector",
+        ]
+    );
     let keys = "{defaults: [{connector: crm, credentials: {secretRef: {name: app}}, allowedHosts: ['*.crm.example']}]}";
     assert!(faults(keys)[0].ends_with("lacks a value under the key apiKey"), "{:?}", faults(keys));
 }

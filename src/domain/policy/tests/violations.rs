@@ -25,7 +25,8 @@ authMethods:
 verify: {url: 'https://verify.example/me'}
 ";
 
-const DEFAULT: &str = "defaults: [{connector: crm, oauthApp: {secretRef: {name: org}}, credentials: {secretRef: {name: key}}, \
+const DEFAULT: &str = "defaults: [{connector: crm, oauthApp: {secretRef: {name: org}}, authTypes: \
+                       [OAuth2AuthorizationCode, OAuth2ClientCredentials], credentials: {secretRef: {name: key}}, \
                        allowedHosts: [login.example, revoke.example, verify.example, '*.crm.example'], \
                        parameters: {site: acme, unknown: x}, scopes: [org]}]";
 
@@ -213,7 +214,7 @@ fn s44_a_connection_uses_its_own_first_and_a_method_only_what_it_takes() {
     let policy = effective(&[policy("p", &format!("{{{DEFAULT}}}"))]);
     let definition = definition();
     let shown = |spec: &ConnectionSpec| {
-        [oauth_app(spec, &policy), credentials(spec, &policy)]
+        [oauth_app(spec, spec.auth_type, &policy), credentials(spec, &policy)]
             .map(|choice| choice.map(|choice| choice.shown()))
     };
     let bare = spec(AuthType::OAuth2ClientCredentials);
@@ -229,12 +230,53 @@ fn s44_a_connection_uses_its_own_first_and_a_method_only_what_it_takes() {
     assert!(lends(&bare) && lends(&spec(AuthType::APIKey)));
     assert!(!lends(&with_own));
     assert!(!lends(&ConnectionSpec { credentials: Some(own("mine")), ..spec(AuthType::APIKey) }));
-    let choice = oauth_app(&bare, &policy).unwrap();
+    let choice = oauth_app(&bare, bare.auth_type, &policy).unwrap();
     assert_eq!(
         (choice.namespace("team", "liaison-system"), choice.secret.as_str()),
         ("liaison-system", "org")
     );
-    assert_eq!(oauth_app(&with_own, &policy).unwrap().namespace("team", "liaison-system"), "team");
+    let own = oauth_app(&with_own, with_own.auth_type, &policy).unwrap();
+    assert_eq!(own.namespace("team", "liaison-system"), "team");
+    assert_eq!(oauth_app(&bare, None, &policy), None, "nothing is lent for a way that is not known");
+}
+
+#[rstest]
+#[case::a_person("", AuthType::OAuth2AuthorizationCode, true)]
+#[case::a_person_s_password("", AuthType::OAuth2Password, true)]
+#[case::the_application_itself("", AuthType::OAuth2ClientCredentials, false)]
+#[case::an_own_app("", AuthType::OAuth2BringYourOwnApp, false)]
+#[case::no_client("", AuthType::APIKey, false)]
+#[case::named("authTypes: [OAuth2ClientCredentials]", AuthType::OAuth2ClientCredentials, true)]
+#[case::not_named("authTypes: [OAuth2ClientCredentials]", AuthType::OAuth2AuthorizationCode, false)]
+#[case::both(
+    "authTypes: [OAuth2ClientCredentials, OAuth2AuthorizationCode]",
+    AuthType::OAuth2AuthorizationCode,
+    true
+)]
+#[case::an_own_app_that_is_named(
+    "authTypes: [OAuth2BringYourOwnApp]",
+    AuthType::OAuth2BringYourOwnApp,
+    false
+)]
+#[case::a_name_without_a_client("authTypes: [APIKey]", AuthType::APIKey, false)]
+fn s44_an_app_is_lent_to_the_auth_types_that_are_named_else_to_those_of_people(
+    #[case] named: &str,
+    #[case] auth_type: AuthType,
+    #[case] is_lent: bool,
+) {
+    let entry = format!(
+        "{{defaults: [{{connector: crm, oauthApp: {{secretRef: {{name: org}}}}, allowedHosts: ['*.example'], {named}}}]}}"
+    );
+    let policy = effective(&[policy("p", &entry)]);
+    let bare = spec(auth_type);
+    let shown = oauth_app(&bare, Some(auth_type), &policy).map(|choice| choice.shown());
+    assert_eq!(shown, is_lent.then(|| "Policy/p".to_owned()));
+    let method = definition().method(auth_type).cloned().unwrap();
+    assert_eq!(super::lends(&bare, &method, &policy), is_lent, "its hosts bind who has it");
+    let could = auth_type.can_be_lent_app() && !is_lent;
+    assert_eq!(withholds_app(auth_type, &policy), could.then_some("p"));
+    let own = ConnectionSpec { oauth_app: Some(own("mine")), ..bare };
+    assert_eq!(oauth_app(&own, Some(auth_type), &policy).unwrap().shown(), "Connection/mine");
 }
 
 #[test]
