@@ -178,6 +178,11 @@ pub enum NotHandedOut {
     NoToken,
     /// Its token is not accepted.
     TokenRejected,
+    /// Its token is bound to no Pod.
+    BoundToNoPod {
+        /// What a token that is taken has to be for.
+        audience: String,
+    },
     /// The question cannot be understood.
     Malformed(String),
     /// Too many questions; worth another one after that time.

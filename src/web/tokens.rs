@@ -34,6 +34,11 @@ const RETRY: Duration = Duration::from_secs(5);
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
+const CHALLENGE: &str = "Bearer realm=\"liaison\"";
+
+/// Where there was a token (RFC 6750, section 3.1).
+const INVALID_TOKEN: &str = "Bearer realm=\"liaison\", error=\"invalid_token\"";
+
 #[derive(Clone)]
 struct Counter {
     desk: Arc<dyn TokenDesk>,
@@ -124,20 +129,17 @@ fn wiped(body: Zeroizing<Vec<u8>>) -> Bytes {
 fn refusal(why: &NotHandedOut) -> (HandOut, Response) {
     match why {
         NotHandedOut::NoToken => {
-            let message = "send the token of a service account as Authorization: Bearer";
-            let answer = ErrorAnswer::new("invalid_client", None, message);
-            (HandOut::Unauthenticated, challenged(&answer, "Bearer realm=\"liaison\""))
+            unauthenticated("send the token of a service account as Authorization: Bearer", CHALLENGE)
         }
-        NotHandedOut::TokenRejected => {
-            let answer = ErrorAnswer::new(
-                "invalid_client",
-                None,
-                "the token is not a service account's, has ended, or is for another audience",
+        NotHandedOut::TokenRejected => unauthenticated(
+            "the token is not a service account's, has ended, is for another audience, or its pod is gone",
+            INVALID_TOKEN,
+        ),
+        NotHandedOut::BoundToNoPod { audience } => {
+            let message = format!(
+                "the token is bound to no pod; send the one of a projected volume: serviceAccountToken with audience \"{audience}\""
             );
-            (
-                HandOut::Unauthenticated,
-                challenged(&answer, "Bearer realm=\"liaison\", error=\"invalid_token\""),
-            )
+            unauthenticated(&message, INVALID_TOKEN)
         }
         NotHandedOut::Malformed(message) => {
             let answer = ErrorAnswer::new("invalid_request", None, message);
@@ -163,6 +165,11 @@ fn refusal(why: &NotHandedOut) -> (HandOut, Response) {
             (HandOut::Failed, later(error(StatusCode::SERVICE_UNAVAILABLE, &answer), RETRY))
         }
     }
+}
+
+fn unauthenticated(message: &str, challenge: &'static str) -> (HandOut, Response) {
+    let answer = ErrorAnswer::new("invalid_client", None, message);
+    (HandOut::Unauthenticated, challenged(&answer, challenge))
 }
 
 fn blocking(code: &'static str, blocked: &Blocked) -> ErrorAnswer {

@@ -1,4 +1,5 @@
-//! A workload: a ServiceAccount with tokens as a Pod has them, which asks the operator for credentials.
+//! A workload: a Pod with the tokens that it has of its ServiceAccount, which asks the operator for credentials. No
+//! kubelet runs it; what counts is that the API server has it.
 
 use std::net::IpAddr;
 
@@ -6,7 +7,7 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ServiceAccount};
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams, PostParams};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 
@@ -35,17 +36,28 @@ impl Answer {
     }
 }
 
-/// A ServiceAccount that asks at one operator.
+/// A Pod of a ServiceAccount, as the API server has it.
+pub(crate) async fn pod(ground: &Ground, name: &str, account: &str) -> Result<Pod> {
+    let pods: Api<Pod> = Api::namespaced(ground.client.clone(), &ground.namespace);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+        "spec": { "serviceAccountName": account, "containers": [{ "name": "main", "image": "none" }] },
+    });
+    Ok(pods.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(pod)).await?)
+}
+
+/// A Pod of a ServiceAccount that asks at one operator.
 pub(crate) struct Workload<'a> {
     control_plane: &'a ControlPlane,
     pub namespace: String,
     pub name: String,
+    pub pod: Pod,
     url: String,
     http: reqwest::Client,
 }
 
 impl<'a> Workload<'a> {
-    /// Makes the ServiceAccount in the folder's namespace, and learns whom to trust as a Pod would.
+    /// Makes the ServiceAccount and a Pod of it in the folder's namespace, and learns whom to trust as a Pod would.
     pub(crate) async fn new(
         control_plane: &'a ControlPlane,
         ground: &Ground,
@@ -57,6 +69,7 @@ impl<'a> Workload<'a> {
             control_plane,
             namespace: ground.namespace.clone(),
             name: name.to_owned(),
+            pod: pod(ground, name, name).await?,
             url: url.to_owned(),
             http: reqwest::Client::new(),
         };
@@ -120,9 +133,14 @@ impl<'a> Workload<'a> {
         Ok(answer.status.context("a token")?.token)
     }
 
+    /// A token as a projected volume has it, for these audiences.
+    pub(crate) async fn projected(&self, audiences: &[&str]) -> Result<String> {
+        self.token_for(audiences, Some(&self.pod)).await
+    }
+
     /// A token as the endpoint expects it.
     pub(crate) async fn token(&self) -> Result<String> {
-        self.token_for(&[AUDIENCE], None).await
+        self.projected(&[AUDIENCE]).await
     }
 
     /// Asks once.

@@ -86,5 +86,5 @@ fn account_source(faults: &mut Faults, known: &Known<'_>, account: &Account) -> 
 }
 
 #[cfg(test)]
-#[path = "../tests/check.rs"]
+#[path = "../tests/check/mod.rs"]
 mod tests;

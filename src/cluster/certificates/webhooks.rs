@@ -102,20 +102,19 @@ trait Configuration: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwn
 
 impl Configuration for ValidatingWebhookConfiguration {
     fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)> {
-        self.webhooks
-            .iter()
-            .flatten()
-            .map(|webhook| (webhook.name.as_str(), &webhook.client_config))
-            .collect()
+        described(self.webhooks.as_deref(), |webhook| (&webhook.name, &webhook.client_config))
     }
 }
 
 impl Configuration for MutatingWebhookConfiguration {
     fn webhooks(&self) -> Vec<(&str, &WebhookClientConfig)> {
-        self.webhooks
-            .iter()
-            .flatten()
-            .map(|webhook| (webhook.name.as_str(), &webhook.client_config))
-            .collect()
+        described(self.webhooks.as_deref(), |webhook| (&webhook.name, &webhook.client_config))
     }
+}
+
+fn described<W>(
+    webhooks: Option<&[W]>,
+    of: fn(&W) -> (&String, &WebhookClientConfig),
+) -> Vec<(&str, &WebhookClientConfig)> {
+    webhooks.unwrap_or_default().iter().map(of).map(|(name, client)| (name.as_str(), client)).collect()
 }

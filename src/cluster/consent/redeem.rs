@@ -91,21 +91,9 @@ async fn exchange(
     let person = request.spec.requester.as_ref().map(|requester| requester.username.clone());
     Ok(granted.and_then(|(grant, issued_at)| {
         let account = account(prepared, &client, result, &grant, issued_at)?;
-        let record = TokenRecord {
-            access_token: grant.access_token,
-            refresh_token: grant.refresh_token,
-            issued_at,
-            expires_at: grant.expires_at,
-            refresh_token_expires_at: grant.refresh_token_expires_at,
-            granted_scopes: grant.granted_scopes,
-            requested_scopes: prepared.scopes.clone(),
-            client_id: client.id.clone(),
-            auth_type: prepared.method.auth_type().to_string(),
-            targets: prepared.targets.clone(),
-            authenticated_by: person,
-            account,
-            answers: observed.reauthenticate_at(),
-        };
+        let answers = observed.reauthenticate_at();
+        let record = effects::first_record(prepared, &client, grant, issued_at);
+        let record = TokenRecord { authenticated_by: person, account, answers, ..record };
         Ok((record, client))
     }))
 }

@@ -85,21 +85,31 @@ async fn for_client(
     let Prepared { method, values, scopes, .. } = prepared;
     let request = oauth::client_credentials_request(method, values, &client, scopes, &http_allowed);
     let answer = exchange(context, observed, prepared, request, scopes, deadline).await?;
-    Some(answer.map(|(grant, issued_at)| TokenRecord {
+    Some(answer.map(|(grant, issued_at)| first_record(prepared, &client, grant, issued_at)))
+}
+
+/// The record of a token that was not made by refreshing another one. Nobody consented, as far as it says.
+pub(in crate::cluster) fn first_record(
+    prepared: &Prepared<'_>,
+    client: &ClientCredentials,
+    grant: TokenGrant,
+    issued_at: Timestamp,
+) -> TokenRecord {
+    TokenRecord {
         access_token: grant.access_token,
         refresh_token: grant.refresh_token,
         issued_at,
         expires_at: grant.expires_at,
         refresh_token_expires_at: grant.refresh_token_expires_at,
         granted_scopes: grant.granted_scopes,
-        requested_scopes: scopes.clone(),
-        client_id: client.id,
-        auth_type: method.auth_type().to_string(),
+        requested_scopes: prepared.scopes.clone(),
+        client_id: client.id.clone(),
+        auth_type: prepared.method.auth_type().to_string(),
         targets: prepared.targets.clone(),
         authenticated_by: None,
         account: None,
         answers: None,
-    }))
+    }
 }
 
 async fn refresh(

@@ -22,7 +22,7 @@ use super::Context;
 
 pub(super) use consent_record::{StoredConsent, rehearse_consent, store_consent};
 pub(super) use finalizer::{hold, let_go};
-pub(super) use grant::{client, exchange};
+pub(super) use grant::{client, exchange, first_record};
 pub(super) use metadata::fetch_metadata;
 pub(super) use probe::probe;
 pub(super) use revoke::{revoke, revoke_tokens};

@@ -82,7 +82,8 @@ impl Audit {
         let (binding, user) = through(wanted);
         tracing::info!(
             service_account = format!("{}/{}", caller.namespace, caller.service_account),
-            pod = caller.pod,
+            pod = caller.pod.name,
+            pod_uid = caller.pod.uid,
             %source,
             connection = format!("{}/{}", connection.namespace().unwrap_or_default(), connection.name_any()),
             uid = connection.uid(),
@@ -108,7 +109,8 @@ impl Audit {
         }
         tracing::info!(
             service_account,
-            pod = caller.pod,
+            pod = caller.pod.name,
+            pod_uid = caller.pod.uid,
             %source,
             connection,
             binding,
@@ -190,6 +192,7 @@ mod tests {
 
     use super::*;
     use crate::api::ConnectionSpec;
+    use crate::domain::hand_out::PodIdentity;
 
     #[test]
     fn the_same_is_told_once_in_a_while_and_something_else_at_once() {
@@ -219,7 +222,7 @@ mod tests {
         let caller = Caller {
             namespace: "team".to_owned(),
             service_account: "worker".to_owned(),
-            pod: None,
+            pod: PodIdentity { name: "worker-1".to_owned(), uid: "f6b2".to_owned() },
             user: UserInfo::default(),
         };
         let mut connection = Connection::new("crm", ConnectionSpec::default());

@@ -5,10 +5,11 @@ mod audit;
 mod held;
 mod limits;
 mod remembered;
+mod standing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use k8s_openapi::api::authentication::v1::TokenReview;
@@ -21,7 +22,9 @@ use tokio::task::JoinSet;
 use crate::api::names::GROUP;
 use crate::api::{Connection, Connector, ProcessBinding};
 use crate::domain::folder::Territory;
-use crate::domain::hand_out::{self, BindingFault, Bound, Caller, Offer, Refusal, StaticHandOut, Wanted};
+use crate::domain::hand_out::{
+    self, BindingFault, Bound, Caller, Offer, Refusal, StaticHandOut, Unacceptable, Wanted,
+};
 use crate::domain::reason::Reason;
 use crate::envelope::Keyring;
 use crate::oauth::service_account;
@@ -54,7 +57,7 @@ pub struct Desk {
     connections: Store<Guarded<Connection>>,
     bindings: Store<Guarded<ProcessBinding>>,
     limits: Limits,
-    callers: Remembered<[u8; 32], Option<Arc<Caller>>>,
+    callers: Remembered<[u8; 32], Result<Arc<Caller>, Unacceptable>>,
     rights: Remembered<([u8; 32], String, String), bool>,
     held: Arc<Held>,
     audit: Audit,
@@ -106,8 +109,8 @@ impl Desk {
             bindings: kept(watch::objects_in(client, territory), tasks, |_, _| {}),
             definitions,
             limits: Limits::default(),
-            callers: Remembered::new(REVIEW_LIFETIME),
-            rights: Remembered::new(REVIEW_LIFETIME),
+            callers: Remembered::new(REVIEW_LIFETIME, Result::is_ok),
+            rights: Remembered::new(REVIEW_LIFETIME, |may_use| *may_use),
             held,
             audit: Audit::new(client.clone(), identity),
             client: client.clone(),
@@ -131,28 +134,46 @@ impl Desk {
             return Err(NotHandedOut::TokenRejected);
         }
         let digest = service_account::token_digest(bearer);
-        let asked = async {
-            self.limits.tokens.check(&source).map_err(NotHandedOut::Limited)?;
+        let admit = |known: Option<&Result<Arc<Caller>, Unacceptable>>| {
+            let checked = match known {
+                Some(Ok(caller)) => self.limits.known_token(&caller.namespace),
+                _ => self.limits.new_token(source, Instant::now()),
+            };
+            checked.map_err(NotHandedOut::Limited)
+        };
+        let asked = || async {
             let reviews: Api<TokenReview> = Api::all(self.client.clone());
             let review = service_account::review(bearer, &self.audience);
             let reviewed = reviews.create(&PostParams::default(), &review).await.map_err(try_later)?;
-            let status = reviewed.status.unwrap_or_default();
-            Ok(hand_out::caller(status, &self.audience).map(Arc::new))
+            let caller = hand_out::caller(reviewed.status.unwrap_or_default(), &self.audience);
+            if caller.is_ok() {
+                self.limits.accepted(source);
+            }
+            Ok(caller.map(Arc::new))
         };
-        let caller = self.callers.get(digest, asked).await?.ok_or(NotHandedOut::TokenRejected)?;
+        let caller = self.callers.get(digest, admit, asked).await?.map_err(|why| match why {
+            Unacceptable::Rejected => NotHandedOut::TokenRejected,
+            Unacceptable::BoundToNoPod => NotHandedOut::BoundToNoPod { audience: self.audience.clone() },
+        })?;
+        self.limits.answer(&caller.namespace).map_err(NotHandedOut::Limited)?;
         Ok(Asker { caller, digest, source })
     }
 
     /// Whether the caller may use a Connection of that name, be there one or not.
     async fn may_use(&self, asker: &Asker, namespace: &str, name: &str) -> Result<bool, NotHandedOut> {
         let caller = &asker.caller;
-        let question = async {
-            let account = format!("{}/{}", caller.namespace, caller.service_account);
-            self.limits.rights.check(&account).map_err(NotHandedOut::Limited)?;
+        let admit = |known: Option<&bool>| {
+            let checked = match known {
+                Some(_) => self.limits.known_right(&caller.namespace),
+                None => self.limits.new_right(&caller.namespace, &caller.service_account),
+            };
+            checked.map_err(NotHandedOut::Limited)
+        };
+        let question = || async {
             let subject = Subject { verb: "use", group: GROUP, resource: "connections", namespace, name };
             may(&self.client, &caller.user, &subject).await.map_err(try_later)
         };
-        self.rights.get((asker.digest, namespace.to_owned(), name.to_owned()), question).await
+        self.rights.get((asker.digest, namespace.to_owned(), name.to_owned()), admit, question).await
     }
 
     async fn handed_out(
@@ -249,7 +270,7 @@ impl Desk {
 impl TokenDesk for Desk {
     async fn answer(&self, request: CredentialRequest) -> Result<(String, HandedOut), NotHandedOut> {
         let CredentialRequest { bearer, source, wanted } = request;
-        self.limits.questions.check(&source).map_err(NotHandedOut::Limited)?;
+        self.limits.question(&source).map_err(NotHandedOut::Limited)?;
         let asker = self.caller(&bearer.ok_or(NotHandedOut::NoToken)?, source).await?;
         let wanted = wanted.map_err(NotHandedOut::Malformed)?;
         let who = (&*asker.caller, asker.source);

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use kube::core::NamespaceResourceScope;
-use kube::runtime::reflector::store;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
@@ -14,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::folder::Territory;
 use crate::domain::neighbours::Key;
 
-use super::{Changes, Guarded, Places, Watched, config, events};
+use super::{Changes, Guarded, Places, Watched, config, events, stored};
 
 /// Who keeps something of every object of a kind.
 pub trait Follow<K>: Send + Sync + 'static {
@@ -34,13 +33,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let (store, writer) = store();
-    let changes = events(Places::of(client, territory), &config(), &store)
-        .reflect(writer)
-        .inspect(told_to(follower))
-        .touched_objects()
-        .boxed();
-    Watched { store, changes }
+    stored(|store| events(Places::of(client, territory), &config(), store).inspect(told_to(follower)))
 }
 
 /// The same without a store, where the follower keeps all that is needed. Watches of several namespaces need one.

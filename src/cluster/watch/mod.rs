@@ -93,7 +93,7 @@ fn events<K>(
     places: Places<K>,
     config: &Config,
     store: &Store<K>,
-) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
+) -> impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + use<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
@@ -105,13 +105,22 @@ where
     events.modify(|object: &mut K| object.managed_fields_mut().clear())
 }
 
+/// A store with the events that fill it, which are told which one that is.
+fn stored<K, S>(events: impl FnOnce(&Store<K>) -> S) -> Watched<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+    S: Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+{
+    let (store, writer) = store();
+    let changes = events(&store).reflect(writer).touched_objects().boxed();
+    Watched { store, changes }
+}
+
 fn watched<K>(places: Places<K>, config: &Config) -> Watched<K>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let (store, writer) = store();
-    let changes = events(places, config, &store).reflect(writer).touched_objects().boxed();
-    Watched { store, changes }
+    stored(|store| events(places, config, store))
 }
 
 /// Watches a kind of ours that is for the whole cluster.
@@ -141,17 +150,12 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     K: Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
-    let (store, writer) = store();
-    let changes = events(Places::of(client, territory), &config(), &store)
-        .modify(move |object: &mut Guarded<K>| {
-            if let Ok(object) = &mut object.0 {
-                reduce(object);
-            }
-        })
-        .reflect(writer)
-        .touched_objects()
-        .boxed();
-    Watched { store, changes }
+    let reduced = move |object: &mut Guarded<K>| {
+        if let Ok(object) = &mut object.0 {
+            reduce(object);
+        }
+    };
+    stored(|store| events(Places::of(client, territory), &config(), store).modify(reduced))
 }
 
 /// Only changes that a decision can depend on: the spec, annotations, finalizers and deletion; not a status that we
@@ -179,14 +183,9 @@ pub fn namespaces(client: &Client, territory: &Territory) -> Watched<PartialObje
     let Some(names) = &territory.namespaces else {
         return watched(Places::All(Box::new(api())), &config().labels(FOLDER_LABEL));
     };
-    let (store, writer) = store();
     let each = names.iter().map(|name| watch(api(), only(name)).default_backoff().boxed()).collect();
-    let changes = merged(each, store.clone())
-        .modify(|object: &mut PartialObjectMeta<Namespace>| object.managed_fields_mut().clear())
-        .reflect(writer)
-        .touched_objects()
-        .boxed();
-    Watched { store, changes }
+    let bare = |object: &mut PartialObjectMeta<Namespace>| object.managed_fields_mut().clear();
+    stored(|store| merged(each, store.clone()).modify(bare))
 }
 
 /// Watches the object of one name of a kind that is for the whole cluster, as metadata only.

@@ -135,12 +135,13 @@ mod tests {
     use crate::api::schema::NameReference;
     use crate::api::{ConnectionSpec, ProcessBindingSpec};
     use crate::domain::conditions::{Verdict, merge};
+    use crate::domain::hand_out::PodIdentity;
 
     fn who(namespace: &str, service_account: &str) -> Caller {
         Caller {
             namespace: namespace.to_owned(),
             service_account: service_account.to_owned(),
-            pod: None,
+            pod: PodIdentity { name: "worker-1".to_owned(), uid: "f6b2".to_owned() },
             user: UserInfo::default(),
         }
     }

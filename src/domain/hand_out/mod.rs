@@ -22,7 +22,7 @@ mod wanted;
 mod tests;
 
 pub use binding::{BindingFault, Bound, bound_connection, fits};
-pub use caller::{Caller, caller};
+pub use caller::{Caller, PodIdentity, Unacceptable, caller};
 pub use wanted::{Wanted, wanted};
 
 /// What is left of a token that is handed out, at least.

@@ -159,9 +159,14 @@ async fn credentials_without_a_short_lived_form_have_their_own() {
     assert_eq!(answer.body["base_url"], "https://api.example.com");
 }
 
+fn unbound() -> NotHandedOut {
+    NotHandedOut::BoundToNoPod { audience: "liaison.dev".to_owned() }
+}
+
 #[rstest]
 #[case::no_token(|| Err(NotHandedOut::NoToken), 401, "invalid_client", HandOut::Unauthenticated)]
 #[case::rejected(|| Err(NotHandedOut::TokenRejected), 401, "invalid_client", HandOut::Unauthenticated)]
+#[case::bound_to_no_pod(|| Err(unbound()), 401, "invalid_client", HandOut::Unauthenticated)]
 #[case::malformed(|| Err(NotHandedOut::Malformed("x".to_owned())), 400, "invalid_request", HandOut::Malformed)]
 #[case::not_accessible(|| Err(NotHandedOut::NotAccessible(blocked())), 403, "access_denied", HandOut::NotAccessible)]
 #[case::refused(|| Err(NotHandedOut::Refused(blocked())), 400, "invalid_grant", HandOut::Refused)]
@@ -203,6 +208,16 @@ async fn the_challenge_says_invalid_token_only_where_there_was_one() {
     assert_eq!(challenge(|| Err(NotHandedOut::NoToken)).await, "Bearer realm=\"liaison\"");
     let expected = "Bearer realm=\"liaison\", error=\"invalid_token\"";
     assert_eq!(challenge(|| Err(NotHandedOut::TokenRejected)).await, expected);
+    assert_eq!(challenge(|| Err(unbound())).await, expected);
+}
+
+#[tokio::test]
+async fn who_is_bound_to_no_pod_is_told_how_to_be() {
+    let answer = sent(Scene::new(|| Err(unbound())).await.question()).await;
+    let message = answer.body["message"].as_str().unwrap();
+    for words in ["bound to no pod", "projected volume", "serviceAccountToken", "\"liaison.dev\""] {
+        assert!(message.contains(words), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod rotating_provider;
 mod scenarios;
 mod territory;
 mod token_endpoint;
+mod token_flood;
 
 use std::io::Write as _;
 use std::sync::Arc;

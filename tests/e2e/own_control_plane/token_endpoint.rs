@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use futures::future::try_join_all;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
+use kube::ResourceExt as _;
 use kube::api::ListParams;
 use serde_json::json;
 
@@ -25,7 +26,7 @@ use crate::world::OperatorSettings;
 /// What the second question and those after it may take at most: the figure is reported, not asserted.
 const WANTED_P99: Duration = Duration::from_millis(10);
 
-struct Scene {
+pub(super) struct Scene {
     stage: Stage,
     ground: Ground,
     canaries: Canaries,
@@ -34,7 +35,7 @@ struct Scene {
 
 impl Scene {
     /// A Ready Connection `c`, whose tokens are canaries.
-    async fn new(name: &str) -> Result<Self> {
+    pub(super) async fn new(name: &str) -> Result<Self> {
         let mut stage = Stage::new(name).await?;
         let port = TokenPort::take()?;
         stage.settings.tokens = Some(port);
@@ -65,18 +66,18 @@ impl Scene {
         Ok(Self { stage, ground, canaries, url: port.url() })
     }
 
-    async fn workload(&self, name: &str) -> Result<Workload<'_>> {
+    pub(super) async fn workload(&self, name: &str) -> Result<Workload<'_>> {
         Workload::new(&self.stage.control_plane, &self.ground, (name, &self.url)).await
     }
 
     /// One that may use the Connection.
-    async fn user(&self, name: &str) -> Result<Workload<'_>> {
+    pub(super) async fn user(&self, name: &str) -> Result<Workload<'_>> {
         let user = self.workload(name).await?;
         user.allow_use(&self.ground.namespace, Some("c")).await?;
         Ok(user)
     }
 
-    fn connection(&self) -> String {
+    pub(super) fn connection(&self) -> String {
         format!("{}/c", self.ground.namespace)
     }
 
@@ -181,7 +182,7 @@ async fn what_cannot_be_good_costs_the_api_server_nothing_and_a_forgery_one_ques
     let (connection, log) = (scene.connection(), scene.audit_log()?);
     let user = scene.user("user").await?;
     let good = user.token().await?;
-    let other = user.token_for(&["vault"], None).await?;
+    let other = user.projected(&["vault"]).await?;
     let mark = log.mark()?;
     let form = [("connection", connection.as_str())];
     let oversized = format!("{good}{}", "x".repeat(9000));
@@ -286,8 +287,7 @@ async fn s48_what_is_handed_out_is_found_in_no_log_metric_event_or_status() -> R
     let connection = scene.connection();
     let (user, stranger) = (scene.user("user").await?, scene.workload("stranger").await?);
     let form = [("connection", connection.as_str())];
-    let mut tokens =
-        vec![user.token().await?, stranger.token().await?, user.token_for(&["vault"], None).await?];
+    let mut tokens = vec![user.token().await?, stranger.token().await?, user.projected(&["vault"]).await?];
     tokens.push(format!("{}AAAA", &tokens[0][..tokens[0].len() - 4]));
     let handed_out = eventually("it is handed out", SOON, async || {
         let answer = user.ask(&user.token().await?, &form).await?;
@@ -330,7 +330,9 @@ async fn s48_what_is_handed_out_is_found_in_no_log_metric_event_or_status() -> R
         assert!(metrics.contains(&counted), "{counted}");
     }
     let log = handed_out_lines(&scene)?;
-    assert!(log.iter().any(|line| line.contains("service_account=\"tokens-canaries/user\"")), "{log:?}");
+    let uid = user.pod.uid().context("uid")?;
+    let who = ["service_account=\"tokens-canaries/user\"", "pod=\"user\"", &format!("pod_uid=\"{uid}\"")];
+    assert!(log.iter().any(|line| who.iter().all(|field| line.contains(field))), "{log:?}");
     Ok(())
 }
 

@@ -15,3 +15,4 @@ mod processes;
 mod provider_calls;
 mod seeing;
 mod sharing;
+mod slots;

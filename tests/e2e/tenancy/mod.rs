@@ -41,7 +41,7 @@ const FAMILIES: [(&str, usize); 9] = [
     ("bindings", 26),
     ("outputs", 11),
     ("policies", 43),
-    ("token-endpoint", 21),
+    ("token-endpoint", 23),
 ];
 
 /// The attempts of one family, on a stage of its own.

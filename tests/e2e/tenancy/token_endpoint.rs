@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::Family;
@@ -16,7 +16,7 @@ use super::processes::{BORROWED, binding, furnish};
 use super::stage::{RED, Stage, uid, with};
 use crate::binding::ACCOUNT;
 use crate::support::waiting::eventually;
-use crate::workload::{AUDIENCE, Workload};
+use crate::workload::{AUDIENCE, Workload, pod};
 use crate::world::World;
 
 async fn workload(stage: &Stage, red: bool, name: &str) -> Result<Workload<'static>> {
@@ -39,6 +39,16 @@ fn altered(token: &str, claim: &str, value: Value) -> Result<String> {
     let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1])?)?;
     claims[claim] = value;
     Ok(format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2]))
+}
+
+/// The same token as if it were bound to this Pod.
+fn bound(token: &str, pod: &Pod) -> Result<String> {
+    let Pod { metadata, .. } = pod;
+    let claim = json!({
+        "namespace": metadata.namespace, "pod": { "name": metadata.name, "uid": metadata.uid },
+        "serviceaccount": { "name": ACCOUNT, "uid": "0" },
+    });
+    altered(token, "kubernetes.io", claim)
 }
 
 /// Whoever has not the right learns nothing, not even whether there is something.
@@ -123,15 +133,6 @@ async fn by_bindings(family: &mut Family) -> Result<()> {
     family.count("a binding that says to be bound to red's Connection", forged)
 }
 
-async fn pod_of(stage: &Stage, account: &str) -> Result<Pod> {
-    let pods: Api<Pod> = Api::namespaced(stage.red.client.clone(), &stage.red.namespace);
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "one" },
-        "spec": { "serviceAccountName": account, "containers": [{ "name": "main", "image": "none" }] },
-    });
-    Ok(pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?)
-}
-
 /// Tokens that are not for this, in the name of red's own process, which gets its credential with the right one.
 async fn with_other_tokens(family: &mut Family) -> Result<()> {
     let stage = &family.stage;
@@ -143,13 +144,15 @@ async fn with_other_tokens(family: &mut Family) -> Result<()> {
     ensure!(answer.status == 200 && answer.text.contains(RED), "{}", answer.text);
     let strangers = workload(stage, false, "stranger").await?.token().await?;
     let subject = format!("system:serviceaccount:{}:{ACCOUNT}", stage.red.namespace);
-    let pod = pod_of(stage, ACCOUNT).await?;
+    let pod = pod(&stage.red, "one", ACCOUNT).await?;
     let of_pod = orders.token_for(&[AUDIENCE], Some(&pod)).await?;
     let pods: Api<Pod> = Api::namespaced(stage.red.client.clone(), &stage.red.namespace);
     pods.delete("one", &DeleteParams::default().grace_period(0)).await?;
     let tokens = [
-        ("a token for another audience", orders.token_for(&["vault"], None).await?),
-        ("a token for the API server", orders.token_for(&[], None).await?),
+        ("a token for another audience", orders.projected(&["vault"]).await?),
+        ("a token for the API server", orders.projected(&[]).await?),
+        ("a token that is bound to no Pod", orders.token_for(&[AUDIENCE], None).await?),
+        ("a token with a Pod written into it", bound(&orders.token_for(&[AUDIENCE], None).await?, &pod)?),
         ("a token with red's name written into it", altered(&strangers, "sub", subject.into())?),
         ("a token whose end was moved", altered(&good, "exp", json!(4_000_000_000_i64))?),
         ("a token that has ended", altered(&good, "exp", json!(1))?),

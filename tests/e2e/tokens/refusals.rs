@@ -7,16 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::DeleteParams;
 use liaison::domain::conditions::ConditionType;
 use serde_json::{Value, json};
 
 use super::handing_out::{scripted, with_app};
 use super::{ground, workload};
-use crate::fixtures::Ground;
 use crate::person::{with_own_app, zitadel_app, zitadel_connector};
 use crate::support::waiting::eventually;
-use crate::workload::{AUDIENCE, Workload};
+use crate::workload::{AUDIENCE, Workload, pod};
 use crate::world::World;
 
 /// The same token with other claims; its signature does not fit any more.
@@ -25,15 +24,6 @@ fn altered(token: &str, change: impl FnOnce(&mut Value)) -> Result<String> {
     let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1])?)?;
     change(&mut claims);
     Ok(format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2]))
-}
-
-async fn pod(ground: &Ground, name: &str, account: &str) -> Result<Pod> {
-    let pods: Api<Pod> = Api::namespaced(ground.client.clone(), &ground.namespace);
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
-        "spec": { "serviceAccountName": account, "containers": [{ "name": "main", "image": "none" }] },
-    });
-    Ok(pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?)
 }
 
 #[tokio::test]
@@ -46,8 +36,8 @@ async fn only_a_service_accounts_token_for_our_audience_is_taken() -> Result<()>
     assert_eq!(user.ask(&good, &form).await?.status, 200);
 
     let rejected = [
-        ("another audience", user.token_for(&["vault"], None).await?),
-        ("the API server's audience", user.token_for(&[], None).await?),
+        ("another audience", user.projected(&["vault"]).await?),
+        ("the API server's audience", user.projected(&[]).await?),
         ("an end that has come", altered(&good, |claims| claims["exp"] = 1.into())?),
         (
             "a later end",
@@ -68,7 +58,7 @@ async fn only_a_service_accounts_token_for_our_audience_is_taken() -> Result<()>
         assert!(answer.headers["www-authenticate"].to_str()?.contains("error=\"invalid_token\""), "{what}");
     }
     // Several audiences are one too many for nobody.
-    let several = user.token_for(&["vault", AUDIENCE], None).await?;
+    let several = user.projected(&["vault", AUDIENCE]).await?;
     assert_eq!(user.ask(&several, &form).await?.status, 200);
     Ok(())
 }
@@ -90,6 +80,20 @@ async fn the_token_of_a_pod_that_is_gone_is_not_taken() -> Result<()> {
         Ok((user.ask(&token, &form).await?.status == 401).then_some(()))
     })
     .await
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_no_pod_is_refused_with_what_to_do() -> Result<()> {
+    let (ground, _provider) = scripted("tokens-unbound", 3600).await?;
+    let user = workload(&ground, "user").await?;
+    user.allow_use("tokens-unbound", None).await?;
+    let form = [("connection", "tokens-unbound/c")];
+    let answer = user.ask(&user.token_for(&[AUDIENCE], None).await?, &form).await?;
+    let words = "the token is bound to no pod; send the one of a projected volume: serviceAccountToken with audience \"liaison.dev\"";
+    assert_eq!(answer.refusal(), (401, "invalid_client", words));
+    assert!(answer.headers["www-authenticate"].to_str()?.contains("error=\"invalid_token\""));
+    assert_eq!(user.ask(&user.token().await?, &form).await?.status, 200);
+    Ok(())
 }
 
 /// What is said of a name, whoever asks: status and body with the name left out.

@@ -1,27 +1,18 @@
-//! Rulings, and that each refusal says what its condition says.
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::authentication::v1::UserInfo;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use rstest::rstest;
 
-use super::*;
 use crate::api::connector::Stability;
-use crate::api::consent_request::{Phase, Requester};
 use crate::api::schema::{NameReference, SecretSource};
-use crate::api::{
-    AuthType, Connection, ConnectionPolicy, ConnectionSpec, Connector, ConsentRequest, ConsentRequestSpec,
-    ConsentRequestStatus, Folder, FolderSpec,
-};
+use crate::api::{AuthType, Connection, ConnectionPolicy, ConnectionSpec, Connector};
 use crate::catalogue;
-use crate::domain::conditions::{self, ConditionType};
+use crate::domain::admission::*;
 use crate::domain::connection::{
     ConnectorState, FolderState, Observed, SecretState, Settings, TokenState, prepare,
 };
-use crate::domain::folder::{self as folders, Contents, Held, NamespaceFacts, OwnerFacts, Territory};
 use crate::domain::neighbours::Neighbours;
 use crate::domain::policy::{Ancestry, EffectivePolicy, own_secrets};
 
@@ -306,177 +297,4 @@ fn only_a_parameter_that_reaches_a_host_sends_credentials_elsewhere() {
         "nobody knows"
     );
     assert_eq!(own_secrets(&at("a", "x")), ["s"]);
-}
-
-fn a_folder(name: &str, parent: Option<&str>, namespace: &str) -> Folder {
-    let spec = FolderSpec {
-        display_name: name.to_uppercase(),
-        parent_ref: parent.map(|parent| NameReference { name: parent.to_owned() }),
-        namespace: Some(namespace.to_owned()),
-        ..FolderSpec::default()
-    };
-    let mut folder = Folder::new(name, spec);
-    folder.metadata.uid = Some(format!("uid-{name}"));
-    folder
-}
-
-/// An operator that works in some namespaces only.
-fn territory() -> Territory {
-    let served = ["a", "b", "c", "deep", "team"].map(ToOwned::to_owned);
-    Territory { operator_namespace: "liaison-system".to_owned(), namespaces: Some(served.into()) }
-}
-
-/// What the condition of a Folder that slipped past admission says.
-fn folder_condition(folder: &Folder, others: &[Folder], held: &Held) -> String {
-    let name = folder.metadata.name.clone().unwrap();
-    let observed = folders::Observed {
-        folder: folder.clone(),
-        folders: [others, std::slice::from_ref(folder)].concat(),
-        namespace: Some(NamespaceFacts {
-            labels: BTreeMap::from([(crate::api::names::FOLDER_LABEL.to_owned(), name)]),
-            ..NamespaceFacts::default()
-        }),
-        contents: Contents { held: held.clone(), workloads: false },
-        owner: OwnerFacts::default(),
-        territory: territory(),
-    };
-    let status = folders::decide(&observed, jiff::Timestamp::UNIX_EPOCH).status;
-    conditions::find(&status.conditions, ConditionType::Ready).unwrap().message.clone()
-}
-
-#[rstest]
-#[case(a_folder("a", Some("b"), "a"), "folder \"a\" would be its own ancestor")]
-#[case(
-    a_folder("c", None, "kube-system"),
-    "namespace \"kube-system\" belongs to the cluster or the operator"
-)]
-#[case(
-    a_folder("c", None, "liaison-system"),
-    "namespace \"liaison-system\" belongs to the cluster or the operator"
-)]
-#[case(a_folder("c", None, "elsewhere"), "Liaison does not work in namespace \"elsewhere\"")]
-#[case(
-    a_folder("deep", Some("l64"), "deep"),
-    "folder \"deep\" would be more than 64 levels deep; choose a parent above"
-)]
-#[case(a_folder("c", None, "b"), "folder \"b\" has namespace \"b\"; delete this Folder, or that one")]
-fn a_refused_folder_reads_what_its_condition_would_say(#[case] mut new: Folder, #[case] begins: &str) {
-    let mut others = vec![a_folder("b", Some("a"), "b"), a_folder("l1", None, "l1")];
-    others
-        .extend((2..=64).map(|n| a_folder(&format!("l{n}"), Some(&format!("l{}", n - 1)), &format!("l{n}"))));
-    let Ruling::Refuse(message) = folder(&new, &others, &territory()) else { panic!("it passes") };
-    assert!(message.starts_with(begins), "{message}");
-    new.metadata.creation_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-    assert_eq!(message, folder_condition(&new, &others, &Held::default()));
-}
-
-#[test]
-fn a_folder_whose_parent_or_predecessor_is_on_its_way_passes() {
-    let mut going = a_folder("old", None, "team");
-    going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-    let new = a_folder("new", Some("not-yet"), "team");
-    assert_eq!(folder(&new, &[going], &territory()), Ruling::Pass);
-}
-
-#[test]
-fn a_folder_goes_after_what_it_holds_and_says_so_in_the_words_of_its_condition() {
-    let parent = a_folder("f", None, "f");
-    let child = a_folder("child", Some("f"), "child");
-    let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    let holding = |connections: &[&str], bindings: &[&str]| Held {
-        connections: owned(connections),
-        bindings: owned(bindings),
-    };
-    let leaving = |folders: &[&Folder], held: Held| Leaving {
-        folders: folders.iter().map(|folder| (*folder).clone()).collect(),
-        held,
-        terminating: false,
-    };
-    assert_eq!(folder_deletion(&parent, &leaving(&[&parent], Held::default())), Ruling::Pass);
-    let mut deleted = parent.clone();
-    deleted.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-    deleted.metadata.finalizers = Some(vec![crate::api::names::FOLDER_FINALIZER.to_owned()]);
-    for (folders, held, says) in [
-        (
-            vec![&parent, &child],
-            holding(&["a", "b"], &["sync"]),
-            "folder \"f\" still holds folders: child; connections: a, b; process bindings: sync; delete them first",
-        ),
-        (
-            vec![&parent, &child],
-            Held::default(),
-            "folder \"f\" still holds folders: child; delete them first",
-        ),
-        (vec![&parent], holding(&["a"], &[]), "folder \"f\" still holds connections: a; delete them first"),
-        (
-            vec![&parent],
-            holding(&[], &["s"]),
-            "folder \"f\" still holds process bindings: s; delete them first",
-        ),
-    ] {
-        let ruling = folder_deletion(&parent, &leaving(&folders, held.clone()));
-        let Ruling::Refuse(message) = ruling else { panic!("it passes") };
-        assert_eq!(message, says);
-        let others: Vec<_> =
-            folders.into_iter().filter(|it| it.metadata.name != parent.metadata.name).cloned().collect();
-        assert_eq!(message, folder_condition(&deleted, &others, &held));
-    }
-    assert_eq!(
-        folder_deletion(&deleted, &leaving(&[&child], holding(&["a"], &[]))),
-        Ruling::Pass,
-        "it is going already"
-    );
-    let going = Leaving { terminating: true, ..leaving(&[&child], holding(&["a"], &[])) };
-    assert_eq!(folder_deletion(&parent, &going), Ruling::Pass, "all of it is going");
-}
-
-#[test]
-fn a_consent_request_begins_without_a_receipt_and_five_are_enough() {
-    let spec = ConsentRequestSpec::default();
-    assert_eq!(consent_request(&spec, 4), Ruling::Pass);
-    assert!(
-        matches!(consent_request(&spec, 5), Ruling::Refuse(text) if text.starts_with("you have 5 consent requests"))
-    );
-    let with_receipt = ConsentRequestSpec { receipt: Some("r".to_owned()), ..spec };
-    assert!(
-        matches!(consent_request(&with_receipt, 0), Ruling::Refuse(text) if text.starts_with("spec.receipt"))
-    );
-}
-
-#[test]
-fn a_request_counts_until_its_final_phase() {
-    let requester = Requester { username: "ada".to_owned(), ..Requester::default() };
-    let request = |phase| {
-        let spec = ConsentRequestSpec { requester: Some(requester.clone()), ..ConsentRequestSpec::default() };
-        let mut request = ConsentRequest::new("r", spec);
-        request.metadata.creation_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
-        request.status = Some(ConsentRequestStatus { phase, ..ConsentRequestStatus::default() });
-        request
-    };
-    let at = |second| jiff::Timestamp::from_second(second).unwrap();
-    let is_open = |request: &ConsentRequest, username: &str| super::is_open(request, username, at(599));
-    assert!(!super::is_open(&request(None), "ada", at(600)), "its ten minutes are over");
-    assert!(is_open(&request(None), "ada") && is_open(&request(Some(Phase::Redeeming)), "ada"));
-    assert!(!is_open(&request(Some(Phase::Failed)), "ada") && !is_open(&request(None), "eve"));
-}
-
-#[test]
-fn a_stamp_holds_all_that_the_api_server_knows_or_is_not_made() {
-    let user = UserInfo {
-        username: Some("ada".to_owned()),
-        uid: Some("7".to_owned()),
-        groups: Some(vec!["b".to_owned(), "a".to_owned()]),
-        extra: Some(BTreeMap::from([("scopes".to_owned(), vec!["x".to_owned()])])),
-    };
-    let stamp = requester(&user).unwrap();
-    assert_eq!((stamp.username.as_str(), stamp.uid.as_str()), ("ada", "7"));
-    assert_eq!(stamp.groups, ["b", "a"]);
-    assert_eq!(stamp.extra["scopes"], ["x"]);
-
-    let crowd = (0..257).map(|number| format!("g{number}")).collect();
-    let crowded = UserInfo { groups: Some(crowd), ..user.clone() };
-    assert!(requester(&crowded).unwrap_err().starts_with("you are in 257 groups"));
-    assert!(requester(&UserInfo { username: None, ..user.clone() }).is_err());
-    let long = BTreeMap::from([("a".to_owned(), vec!["x".repeat(1025)])]);
-    assert!(requester(&UserInfo { extra: Some(long), ..user }).is_err());
 }
