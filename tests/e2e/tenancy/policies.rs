@@ -1,5 +1,7 @@
 //! What policies do not allow, and the organisation's own OAuth client, which goes to its own hosts alone.
 
+mod disguises;
+
 use anyhow::{Context as _, Result, ensure};
 use kube::Client;
 use kube::api::DeleteParams;
@@ -323,62 +325,6 @@ async fn nearer(stage: &Stage, department: &Department) -> Result<Vec<Attempt>> 
     )])
 }
 
-/// Where the organisation's client must not go, however it is written.
-fn disguises(department: &Department) -> Vec<(&'static str, String)> {
-    let hostile = &department.hostile;
-    let port = hostile.rsplit(':').next().unwrap_or_default();
-    vec![
-        ("another host", format!("http://{hostile}/token")),
-        ("another port of the allowed host", format!("http://localhost:{port}/token")),
-        ("the allowed host as a user's name", format!("http://localhost@{hostile}/token")),
-        ("the allowed host as a user's name and password", format!("http://localhost:80@{hostile}/token")),
-        ("the allowed host in capitals, elsewhere", format!("http://LOCALHOST.evil.example:{port}/token")),
-        ("the allowed host with a dot", format!("http://localhost.:{port}/token")),
-        ("the allowed host as a prefix", format!("http://localhost.evil.example:{port}/token")),
-        ("the allowed host as a suffix", format!("http://evil-localhost:{port}/token")),
-        ("a host below the allowed one", format!("http://evil.localhost:{port}/token")),
-        ("a number for a host", format!("http://2130706433:{port}/token")),
-        ("an address within an address", format!("http://[::ffff:127.0.0.1]:{port}/token")),
-        ("a backslash", format!("http://{hostile}\\@localhost/token")),
-        ("a fragment", format!("http://{hostile}#@localhost/token")),
-    ]
-}
-
-/// Mallory turns the organisation's Connector, and Eve makes a Connection on it.
-async fn disguised(stage: &Stage, department: &Department, number: usize, url: &str) -> Result<()> {
-    let name = stage.connector("org");
-    let honest = client_credentials_connector(&|path| stage.honest.endpoint(path));
-    let turned = with(&honest, TOKEN_URL, url.into());
-    let turning = Deed::replace(&department.mallory, &connector(&name, &turned)).perform().await;
-    if turning.is_err() {
-        return is_refused(turning, "tokenURL");
-    }
-    let fresh = format!("fresh-{number}");
-    let object = department.connection(&fresh, &Department::lent(stage, "org"));
-    let made = Deed::create(&department.eve, &object).perform().await;
-    let reasons = ["HostNotAllowed", "ConnectorInvalid", "ReauthenticationRequired", "EgressDenied"];
-    let stopped = async |name: &str| {
-        eventually(&format!("{name} is stopped"), HEALS, async || {
-            let status = department.ground.connections().get(name).await?.status.unwrap_or_default();
-            let ready = conditions::find(&status.conditions, ConditionType::Ready).cloned();
-            let stops = |reason: &str| reasons.contains(&reason);
-            Ok(ready.filter(|ready| ready.status == "False" && stops(&ready.reason)))
-        })
-        .await
-    };
-    let outcome = match made {
-        Ok(_) => stopped(&fresh).await.map(drop),
-        refused => is_refused(refused, "may not go to"),
-    };
-    let there = stopped("lent").await.context("the one that was there");
-    Deed::replace(&department.mallory, &connector(&name, &honest)).perform().await?;
-    let _ = department.ground.connections().delete(&fresh, &DeleteParams::default()).await;
-    outcome?;
-    there?;
-    department.ground.until_ready("lent").await?;
-    Ok(())
-}
-
 /// Parameters of Eve's own over those of the policy, and a Connector that looks the same.
 fn own_parameters(stage: &Stage, department: &Department) -> Vec<Attempt> {
     let (eve, hostile) = (&department.eve, &department.hostile);
@@ -437,8 +383,8 @@ async fn policies_are_not_escaped_and_what_they_lend_stays_where_it_belongs() ->
         without_consent(stage, &department),
     ];
     family.make(attempts.concat()).await?;
-    for (number, (name, url)) in disguises(&department).into_iter().enumerate() {
-        let outcome = disguised(&family.stage, &department, number, &url).await;
+    for (number, (name, url)) in disguises::disguises(&department).into_iter().enumerate() {
+        let outcome = disguises::disguised(&family.stage, &department, number, &url).await;
         family.count(&format!("the organisation's client sent to {name}"), outcome)?;
     }
     let attempts = nearer(&family.stage, &department).await?;
