@@ -151,7 +151,7 @@ impl<'a> Release<'a> {
 
     fn command(&self, arguments: &[&str]) -> Result<std::process::Command> {
         let mut helm = helm(arguments)?;
-        helm.env("KUBECONFIG", self.control_plane.kubeconfig());
+        self.control_plane.direct(&mut helm);
         Ok(helm)
     }
 

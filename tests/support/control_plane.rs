@@ -141,8 +141,13 @@ impl ControlPlane {
     /// `kubectl` for this cluster, the administrator's rights.
     pub fn kubectl(&self) -> Command {
         let mut command = Command::new(&self.kubectl);
-        command.env("KUBECONFIG", &self.kubeconfig);
+        self.direct(&mut command);
         command
+    }
+
+    /// Directs kubectl or Helm to this cluster, the administrator's rights.
+    pub fn direct<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        direct(command, &self.kubeconfig, self.directory())
     }
 
     /// Runs kubectl and returns what it printed; an error quotes what it complained about.
@@ -157,6 +162,12 @@ impl ControlPlane {
         let url = cluster.and_then(|cluster| cluster.server).context("server in the kubeconfig")?;
         Ok(Self { own, kubeconfig, kubectl, url, directory })
     }
+}
+
+/// What kubectl and Helm remember of a cluster goes into the run's directory: they know clusters by their address, and
+/// the next run's may be at this one's.
+pub(super) fn direct<'a>(command: &'a mut Command, kubeconfig: &Path, directory: &Path) -> &'a mut Command {
+    command.env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", directory.join("kube-cache"))
 }
 
 /// Runs a command to its end; an error quotes its standard error.

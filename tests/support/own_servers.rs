@@ -73,7 +73,7 @@ impl OwnServers {
         let api_server_command = command;
 
         for manifest in &options.manifests {
-            apply(&kubeconfig, manifest)?;
+            apply(directory, &kubeconfig, manifest)?;
         }
         let command = controller_manager_command(directory, &url, &certificates, &controllers, options)?;
         let mut controller_manager = Guarded::spawn("kube-controller-manager", &command, directory)?;
@@ -200,10 +200,10 @@ fn write_kubeconfig(
     Ok(path)
 }
 
-fn apply(kubeconfig: &Path, manifest: &Path) -> Result<()> {
+fn apply(directory: &Path, kubeconfig: &Path, manifest: &Path) -> Result<()> {
     let mut command = Command::new(binaries::find("kubectl")?);
-    command.env("KUBECONFIG", kubeconfig).args(["apply", "--server-side", "--filename"]).arg(manifest);
-    let output = command.output()?;
+    command.args(["apply", "--server-side", "--filename"]).arg(manifest);
+    let output = super::control_plane::direct(&mut command, kubeconfig, directory).output()?;
     if !output.status.success() {
         bail!("apply `{}`: {}", manifest.display(), String::from_utf8_lossy(&output.stderr).trim());
     }

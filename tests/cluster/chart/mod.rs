@@ -19,7 +19,7 @@ use crate::support::installation::{RELEASE, helm};
 
 /// Runs Helm against a cluster.
 fn helm_in(control_plane: &ControlPlane, arguments: &[&str]) -> Result<String> {
-    output_of(helm(arguments)?.env("KUBECONFIG", control_plane.kubeconfig()))
+    output_of(control_plane.direct(&mut helm(arguments)?))
 }
 
 /// What the chart renders for the namespace `liaison-system`.

@@ -233,7 +233,7 @@ mod own_control_plane {
         async fn uninstall(&self) -> Result<()> {
             let arguments = ["uninstall", RELEASE, "--namespace", NAMESPACE, "--timeout=120s"];
             let mut command = helm(&arguments)?;
-            command.env("KUBECONFIG", self.control_plane.kubeconfig());
+            let command = self.control_plane.direct(&mut command);
             let helm = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
             let ran = self.run_hook().await;
             let ended = tokio::task::spawn_blocking(move || Child::wait_with_output(helm)).await??;
