@@ -73,6 +73,24 @@ fn the_readme_lists_every_setting() {
     }
 }
 
+/// What is between fences, by the language that they name.
+fn code<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn what_the_document_of_the_token_endpoint_shows_is_what_the_example_has() {
+    let (document, example) = (read("docs/token-endpoint.md"), read("examples/06-workload.yaml"));
+    let has: BTreeSet<_> = example.lines().map(str::trim).collect();
+    for language in ["yaml", "sh"] {
+        let shown = code(&document, language).concat();
+        assert!(!shown.is_empty(), "{language}");
+        let lacking: Vec<_> = shown.lines().map(str::trim).filter(|line| !has.contains(line)).collect();
+        assert!(lacking.is_empty(), "{lacking:#?}");
+    }
+}
+
 #[test]
 fn links_are_told_from_addresses_and_anchors() {
     assert_eq!(links("[a](b.md#c) `[x](y)` [d](https://e.example/f) [g](#h) [i](../j)"), ["b.md", "../j"]);
