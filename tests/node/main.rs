@@ -11,6 +11,7 @@ mod person;
 mod process;
 mod provider;
 mod release;
+mod workload;
 
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ async fn the_life_of_a_release() -> Result<()> {
     person.is_told_what_stands_in_the_way().await?;
     person.connects_through_a_port_that_the_plugin_forwards().await?;
     process::is_bound_and_calls_the_application(&control_plane)?;
+    workload::asks_without_a_secret_and_calls_the_application(&control_plane)?;
+    workload::is_refused_with_a_token_that_is_bound_to_no_pod(&control_plane).await?;
     person.connects_while_the_port_is_forwarded_already().await?;
     release.is_upgraded_and_its_pod_replaced().await?;
     person.connects_though_the_pods_are_replaced_meanwhile().await?;

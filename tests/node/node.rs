@@ -12,6 +12,7 @@ use crate::support::binaries::printed_folder;
 use crate::support::control_plane::{ControlPlane, Options, output_of};
 use crate::support::guarded::Guarded;
 use crate::support::{environment, repository};
+use crate::{process, workload};
 
 /// Address of the machine's bridge, which Pods reach too.
 pub(crate) const ADDRESS: &str = "10.250.0.1";
@@ -62,10 +63,11 @@ impl Node {
         let kubeconfig = control_plane.kubeconfig();
         fs::create_dir_all(STATE)?;
         let containerd = start_containerd(directory).await?;
-        import(directory, PAUSE, &programs.join("pause"), &[])?;
-        import(directory, IMAGE, Path::new(env!("CARGO_BIN_EXE_liaison")), &["run"])?;
-        let workload = ["--ignored", "--exact", "what_a_workload_does", "--nocapture"];
-        import(directory, crate::process::IMAGE, &std::env::current_exe()?, &workload)?;
+        import(directory, &[], PAUSE, &programs.join("pause"), &[])?;
+        import(directory, &[], IMAGE, Path::new(env!("CARGO_BIN_EXE_liaison")), &["run"])?;
+        let process = ["--ignored", "--exact", "what_a_workload_does", "--nocapture"];
+        import(directory, &[], process::IMAGE, &std::env::current_exe()?, &process)?;
+        import(directory, &workload::PROGRAMS, workload::IMAGE, Path::new("/bin/sh"), &[])?;
 
         let spawn = |name: &str, arguments: Vec<String>| {
             let mut command = Command::new(programs.join(name));
@@ -139,10 +141,11 @@ async fn start_containerd(directory: &Path) -> Result<Guarded> {
     Ok(containerd)
 }
 
-/// Makes an image of a program, and gives it to the node.
-fn import(directory: &Path, name: &str, program: &Path, arguments: &[&str]) -> Result<()> {
+/// Makes an image of a program and of others that it finds beside it, and gives it to the node.
+fn import(directory: &Path, beside: &[&str], name: &str, program: &Path, arguments: &[&str]) -> Result<()> {
     let archive = directory.join("image.tar");
     let mut image = Command::new(repository().join("tests/node/image"));
+    image.args(beside.iter().flat_map(|program| ["--beside", program]));
     output_of(image.arg(&archive).arg(name).arg(program).args(arguments))?;
     ctr(&["images", "import", &archive.to_string_lossy()])?;
     Ok(fs::remove_file(archive)?)
