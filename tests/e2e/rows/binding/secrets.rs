@@ -44,9 +44,11 @@ async fn a_secret_that_is_changed_or_deleted_becomes_right_again_and_another_nam
         Ok(ground.secret_texts("elsewhere").await?.is_none().then_some(()))
     })
     .await?;
-    let bound = ground.until_binding("orders", "True", "Bound").await?;
-    assert_eq!(bound.status.unwrap_or_default().binding, None);
-    Ok(())
+    eventually("the binding names none", HEALS, async || {
+        let bound = ground.until_binding("orders", "True", "Bound").await?;
+        Ok(bound.status.unwrap_or_default().binding.is_none().then_some(()))
+    })
+    .await
 }
 
 #[tokio::test]
