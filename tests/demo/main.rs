@@ -8,6 +8,7 @@ mod support;
 mod connect;
 mod connections;
 mod credentials;
+mod roles;
 mod settings;
 
 use std::io::IsTerminal;
@@ -87,6 +88,7 @@ async fn demo(attended: bool) -> Result<()> {
     make_namespace(&control_plane).await?;
     if control_plane.is_own() {
         operator_settings.admission.install_printed(&control_plane, &programs.join("liaison"))?;
+        roles::apply(&control_plane).await?;
     }
     let options = OperatorOptions {
         program: &programs.join("liaison"),
@@ -123,6 +125,10 @@ async fn show(
     let ready = connections::wait_ready(&control_plane.client().await?).await?;
     print_connections(control_plane)?;
     say(&format!("ready {:.1} s after the start", started.elapsed().as_secs_f32()));
+    say("a process that consumes one of them");
+    let all = ["processbindings", "--all", "--all-namespaces", "--timeout=30s"];
+    control_plane.run_kubectl(&[&["wait", "--for=condition=Ready"][..], &all].concat())?;
+    print!("{}", control_plane.run_kubectl(&["get", "processbindings", "--all-namespaces"])?);
 
     let [name, namespace] = ready;
     say(&format!("kubectl liaison verify {name} --namespace {namespace}"));
